@@ -1,0 +1,113 @@
+/* Elementwise functions of two operands that broadcast to the shape of the result.
+ *
+ *   y     [rows][size[0]]  the result, dense; dimension 0 is the innermost here
+ *   a, b                   operands, walked with a step for each dimension of the result, 0 where
+ *                          they repeat
+ *   r                      signal at y, dense
+ *   out                    signal at an operand that is as large as y, dense
+ *
+ * One work-item: one element. Global size: size[0] x rows, rows spread over y and z (launch_rows of
+ * lib/ops/broadcast.c). The host merges dimensions, so that equal shapes are one row, and a value
+ * per channel makes the channels rows.
+ */
+typedef struct grid {
+    int size[5];
+    int a[5];
+    int b[5];
+    int rows;
+} grid;
+
+typedef struct place {
+    int y, a, b;
+} place;
+
+/* Where this work-item's element is; false when it has none. */
+bool find(const grid *g, place *p)
+{
+    const size_t row = get_global_id(2) * get_global_size(1) + get_global_id(1);
+    const size_t column = get_global_id(0);
+    uint rest = (uint)row;
+    int a = 0, b = 0;
+
+    for (int d = 1; d < 5; d++) {
+        const int i = (int)(rest % (uint)g->size[d]);
+
+        rest /= (uint)g->size[d];
+        a += i * g->a[d];
+        b += i * g->b[d];
+    }
+    p->y = (int)row * g->size[0] + (int)column;
+    p->a = a + (int)column * g->a[0];
+    p->b = b + (int)column * g->b[0];
+    return row < (size_t)g->rows && column < (size_t)g->size[0];
+}
+
+/* y = scale a */
+__kernel void spread(__global const float *a, __global float *y, const grid g, const float scale)
+{
+    place p;
+
+    if (find(&g, &p))
+        y[p.y] = scale * a[p.a];
+}
+
+/* y = VALUE(a, b). `left` may be `y`: an element is read before it is written and by nobody else.
+ */
+#define BINARY(NAME, VALUE)                                                                        \
+    __kernel void NAME(__global const float *left, __global const float *right, __global float *y, \
+                       const grid g)                                                               \
+    {                                                                                              \
+        place p;                                                                                   \
+                                                                                                   \
+        if (find(&g, &p)) {                                                                        \
+            const float a = left[p.a], b = right[p.b];                                             \
+                                                                                                   \
+            y[p.y] = VALUE;                                                                        \
+        }                                                                                          \
+    }
+
+/* max(v, 0), with NaN kept and no negative zero. */
+float rectified(float v)
+{
+    return v <= 0.0f ? 0.0f : v;
+}
+
+/* out = r SLOPE(a, b), guided max(r, 0) SLOPE(a, b) */
+#define BINARY_INVERSE(NAME, SLOPE)                                                                \
+    __kernel void NAME##_inverse(__global const float *r, __global const float *left,              \
+                                 __global const float *right, __global float *out, const grid g,   \
+                                 const int guided)                                                 \
+    {                                                                                              \
+        place p;                                                                                   \
+                                                                                                   \
+        if (find(&g, &p)) {                                                                        \
+            const float a = left[p.a], b = right[p.b];                                             \
+                                                                                                   \
+            out[p.y] = (guided ? rectified(r[p.y]) : r[p.y]) * (SLOPE);                            \
+        }                                                                                          \
+    }
+
+/* The square is the power that networks spell out, and pow() is slow. */
+float power_of(float a, float b)
+{
+    return b == 2.0f ? a * a : pow(a, b);
+}
+
+float power_slope(float a, float b)
+{
+    return b == 2.0f ? 2.0f * a : b == 0.0f ? 0.0f : b * pow(a, b - 1.0f);
+}
+
+/* clang-format off */
+BINARY(add, a + b)
+BINARY(subtract, a - b)
+BINARY(multiply, a * b)
+BINARY(divide, a / b)
+BINARY_INVERSE(divisor, -(a / b) / b)
+
+/* a is x, b the parameter. */
+BINARY(prelu, a > 0.0f ? a : a * b)
+BINARY_INVERSE(prelu, a > 0.0f ? 1.0f : b)
+BINARY(power, power_of(a, b))
+BINARY_INVERSE(power, power_slope(a, b))
+/* clang-format on */

@@ -1,0 +1,12 @@
+# What libdeconv needs from the system. Every package is in Debian; script/bootstrap installs them.
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET libprotobuf-c)
+pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)
+pkg_check_modules(POPT REQUIRED IMPORTED_TARGET popt)
+find_program(PROTOC_C NAMES protoc-c REQUIRED)
+find_path(OPENCL_INCLUDE_DIR CL/cl.h REQUIRED)
+find_path(STB_INCLUDE_DIR stb/stb_image.h REQUIRED)
+if(DECONV_TESTS AND BUILD_TESTING)
+    pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
+endif()

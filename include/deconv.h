@@ -1,0 +1,527 @@
+/* libdeconv: runs a convolutional network forward and back again on any OpenCL device, to show
+ * what its units respond to (the deconvnet of Zeiler & Fergus, "Visualizing and Understanding
+ * Convolutional Networks", 2013). This file is the whole stable interface.
+ *
+ * Conventions
+ *   Results     Every function that can fail returns a deconv_status. The message that goes with a
+ *               failure is kept per context and thread: deconv_ctx_message().
+ *   Ownership   X_create / X_open / X_read hand the caller an object that X_destroy releases;
+ *               X_destroy(NULL) does nothing. On failure the out pointer is NULL. A child must go
+ *               before its context; a trace may outlive neither its net nor its context. Returned
+ *               strings belong to the object they came from.
+ *   Options     A struct of options starts with its own size. Set it up with X_init() or X_INIT;
+ *               fields are only ever appended, and NULL options mean the defaults.
+ *   Tensors     float32, dense, row-major, 1 to 5 dimensions; pictures and feature maps are NCHW.
+ *   Threads     A context may be shared by threads. Every other object is used by one thread at a
+ *               time; a net and its traces count as one object.
+ */
+#ifndef DECONV_H
+#define DECONV_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define DECONV_API __declspec(dllimport)
+#elif defined(__GNUC__)
+#define DECONV_API __attribute__((visibility("default")))
+#else
+#define DECONV_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Version ---------------------------------------------------------------------------- */
+
+#define DECONV_ABI_VERSION 1
+
+/* The ABI the loaded library speaks; a program built against another major must not go on. */
+DECONV_API uint32_t deconv_abi_version(void);
+
+/* "1.0.0": major.minor.patch of the library. */
+DECONV_API const char *deconv_version(void);
+
+/* ---- Results ---------------------------------------------------------------------------- */
+
+typedef enum deconv_status {
+    DECONV_OK = 0,
+    DECONV_ERROR_INVALID = 1,     /* an argument, option or shape that makes no sense */
+    DECONV_ERROR_NOT_FOUND = 2,   /* no such file, layer, label or device index */
+    DECONV_ERROR_IO = 3,          /* a file cannot be read or written */
+    DECONV_ERROR_FORMAT = 4,      /* a file is broken or is not what it claims to be */
+    DECONV_ERROR_UNSUPPORTED = 5, /* valid, but beyond what the library does */
+    DECONV_ERROR_NO_MEMORY = 6,   /* host or device memory ran out */
+    DECONV_ERROR_NO_DEVICE = 7,   /* no OpenCL loader, platform or matching device */
+    DECONV_ERROR_DEVICE = 8,      /* an OpenCL call failed */
+    DECONV_ERROR_CANCELLED = 9,   /* the progress callback asked to stop */
+    DECONV_STATUS_FORCE_32 = 0x7fffffff
+} deconv_status;
+
+/* "invalid argument", "no memory", ...: a static string, never NULL. */
+DECONV_API const char *deconv_status_name(deconv_status status);
+
+/* ---- Devices ---------------------------------------------------------------------------- */
+
+typedef enum deconv_device_kind {
+    DECONV_DEVICE_OTHER = 0,
+    DECONV_DEVICE_CPU = 1,
+    DECONV_DEVICE_GPU = 2,
+    DECONV_DEVICE_KIND_FORCE_32 = 0x7fffffff
+} deconv_device_kind;
+
+typedef struct deconv_device_info {
+    uint32_t struct_size;
+    deconv_device_kind kind;
+    uint32_t compute_units;
+    uint32_t is_default;     /* 1 for the device a context takes when none is named */
+    uint64_t global_memory;  /* bytes */
+    uint64_t max_allocation; /* bytes in one buffer */
+    char name[128];
+    char vendor[128];
+    char driver[128];
+    char platform[128];
+    char version[128]; /* the OpenCL version string */
+} deconv_device_info;
+
+#define DECONV_DEVICE_INFO_INIT                                                                    \
+    {                                                                                              \
+        sizeof(deconv_device_info), DECONV_DEVICE_OTHER, 0, 0, 0, 0, {0}, {0}, {0}, {0},           \
+        {                                                                                          \
+            0                                                                                      \
+        }                                                                                          \
+    }
+DECONV_API void deconv_device_info_init(deconv_device_info *info);
+
+/* How many devices every OpenCL platform offers together. With none, or with no OpenCL loader on
+ * the machine, DECONV_ERROR_NO_DEVICE; deconv_device_advice() then says what to install. */
+DECONV_API deconv_status deconv_device_count(uint32_t *count);
+
+/* Device `index`, 0 <= index < count. The numbering is the one that the device option takes. */
+DECONV_API deconv_status deconv_device_get(uint32_t index, deconv_device_info *info);
+
+/* One line on how to get an OpenCL device onto this machine: a static string. */
+DECONV_API const char *deconv_device_advice(void);
+
+/* ---- Context ---------------------------------------------------------------------------- */
+
+typedef struct deconv_ctx deconv_ctx;
+
+typedef enum deconv_log_level {
+    DECONV_LOG_ERROR = 0,
+    DECONV_LOG_WARNING = 1,
+    DECONV_LOG_INFO = 2,
+    DECONV_LOG_DEBUG = 3,
+    DECONV_LOG_LEVEL_FORCE_32 = 0x7fffffff
+} deconv_log_level;
+
+/* One line without a line break. May be called from any thread that uses the context. */
+typedef void (*deconv_log_fn)(deconv_log_level level, const char *line, void *user);
+
+/* `done` of `total` steps of `what` are over. Non-zero cancels: the running call cleans up and
+ * returns DECONV_ERROR_CANCELLED. */
+typedef int32_t (*deconv_progress_fn)(uint64_t done, uint64_t total, const char *what, void *user);
+
+/* Host memory of the library's own objects. All three or none; `release(NULL)` must do nothing.
+ * Memory that picture decoders and OpenCL drivers take does not come from here. */
+typedef void *(*deconv_allocate_fn)(size_t bytes, void *user);
+typedef void (*deconv_release_fn)(void *memory, void *user);
+
+enum {
+    DECONV_CTX_PROFILE = 1 /* time every kernel; totals at deconv_ctx_destroy, log level info */
+};
+
+typedef struct deconv_ctx_options {
+    uint32_t struct_size;
+    uint32_t flags;         /* DECONV_CTX_... */
+    const char *device;     /* "cpu", "gpu", an index, or part of a name; NULL: $DECONV_DEVICE, else
+                               the first GPU, else the first CPU */
+    const char *cache_dir;  /* compiled programs; NULL: $XDG_CACHE_HOME/deconv; "": keep none */
+    deconv_log_level level; /* least important lines to hand on; $DECONV_LOG (error, warning, info,
+                               debug) overrides it */
+    uint32_t reserved;      /* 0 */
+    deconv_log_fn log;      /* NULL: lines go to standard error */
+    void *log_user;
+    deconv_progress_fn progress; /* NULL: none */
+    void *progress_user;
+    deconv_allocate_fn allocate; /* NULL: malloc and free */
+    deconv_release_fn release;
+    void *allocator_user;
+    char *error; /* where deconv_ctx_create puts its message, as there is no context to ask */
+    uint64_t error_size; /* bytes at `error` */
+} deconv_ctx_options;
+
+#define DECONV_CTX_OPTIONS_INIT                                                                    \
+    {                                                                                              \
+        sizeof(deconv_ctx_options), 0, NULL, NULL, DECONV_LOG_WARNING, 0, NULL, NULL, NULL, NULL,  \
+            NULL, NULL, NULL, NULL, 0                                                              \
+    }
+DECONV_API void deconv_ctx_options_init(deconv_ctx_options *options);
+
+/* Opens a device with an in-order queue. DECONV_ERROR_NO_DEVICE names the package to install or the
+ * devices there are. */
+DECONV_API deconv_status deconv_ctx_create(const deconv_ctx_options *options, deconv_ctx **ctx);
+DECONV_API void deconv_ctx_destroy(deconv_ctx *ctx);
+
+/* What went wrong in this thread's last failed call on `ctx`: what, with which value, what would be
+ * right. "" before the first failure. Valid until this thread's next failing call. */
+DECONV_API const char *deconv_ctx_message(const deconv_ctx *ctx);
+
+/* The device this context runs on. */
+DECONV_API deconv_status deconv_ctx_device(const deconv_ctx *ctx, deconv_device_info *info);
+
+/* ---- Tensors ---------------------------------------------------------------------------- */
+
+#define DECONV_MAX_RANK 5
+
+typedef struct deconv_tensor deconv_tensor;
+
+/* A tensor of zeros on the context's device. `shape` has `rank` (1 to 5) sizes of at least 1; at
+ * most 2^31 - 1 elements. */
+DECONV_API deconv_status deconv_tensor_create(deconv_ctx *ctx, const int64_t *shape, uint32_t rank,
+                                              deconv_tensor **tensor);
+DECONV_API void deconv_tensor_destroy(deconv_tensor *tensor);
+
+DECONV_API uint32_t deconv_tensor_rank(const deconv_tensor *tensor);
+/* Size of dimension `axis`; 0 where there is no such dimension. */
+DECONV_API int64_t deconv_tensor_size(const deconv_tensor *tensor, uint32_t axis);
+DECONV_API uint64_t deconv_tensor_count(const deconv_tensor *tensor);
+
+/* Copy the whole tensor from or to host memory; `count` must equal deconv_tensor_count(). */
+DECONV_API deconv_status deconv_tensor_write(deconv_tensor *tensor, const float *values,
+                                             uint64_t count);
+DECONV_API deconv_status deconv_tensor_read(const deconv_tensor *tensor, float *values,
+                                            uint64_t count);
+
+/* NumPy .npy files: little-endian float32 in C order. Loading accepts 1 to 5 dimensions and says
+ * what the file holds instead when it holds something else. Saving writes the file whole or not at
+ * all. */
+DECONV_API deconv_status deconv_tensor_load(deconv_ctx *ctx, const char *path,
+                                            deconv_tensor **tensor);
+DECONV_API deconv_status deconv_tensor_save(const deconv_tensor *tensor, const char *path);
+/* The same for values in host memory. */
+DECONV_API deconv_status deconv_values_save(deconv_ctx *ctx, const float *values,
+                                            const int64_t *shape, uint32_t rank, const char *path);
+
+/* ---- One layer -------------------------------------------------------------------------- */
+
+/* How an inverse pass treats nonlinearities; R is the signal, x the input, f the nonlinearity. */
+typedef enum deconv_rule {
+    DECONV_RULE_DECONVNET = 0, /* max(R, 0): Zeiler & Fergus 2013, section 2.1 */
+    DECONV_RULE_GRADIENT = 1,  /* R f'(x): Simonyan et al. 2014 */
+    DECONV_RULE_GUIDED = 2,    /* max(R, 0) f'(x): Springenberg et al. 2015 */
+    DECONV_RULE_FORCE_32 = 0x7fffffff
+} deconv_rule;
+
+enum {
+    DECONV_INVERSE_AVERAGE_COPY = 1,   /* average pools copy R to each cell, not R/count */
+    DECONV_INVERSE_LRN_DERIVATIVE = 2, /* the true derivative of LRN, not the identity */
+    DECONV_INVERSE_APPLY_F = 4         /* deconvnet rule: f(R) at activations other than ReLU */
+};
+
+typedef struct deconv_inverse_options {
+    uint32_t struct_size;
+    deconv_rule rule;
+    uint32_t flags; /* DECONV_INVERSE_... */
+    uint32_t reserved;
+} deconv_inverse_options;
+
+#define DECONV_INVERSE_OPTIONS_INIT                                                                \
+    {                                                                                              \
+        sizeof(deconv_inverse_options), DECONV_RULE_DECONVNET, 0, 0                                \
+    }
+DECONV_API void deconv_inverse_options_init(deconv_inverse_options *options);
+
+/* An attribute under its ONNX name. A single number is a list of one. What newer opsets pass as a
+ * constant input (Reshape's shape, Slice's starts, Clip's min, ...) may be given as an attribute of
+ * that name here, whatever the opset. */
+typedef enum deconv_attr_type {
+    DECONV_ATTR_INTS = 0,
+    DECONV_ATTR_FLOATS = 1,
+    DECONV_ATTR_STRING = 2,
+    DECONV_ATTR_TYPE_FORCE_32 = 0x7fffffff
+} deconv_attr_type;
+
+typedef struct deconv_attr {
+    const char *name;
+    deconv_attr_type type;
+    uint32_t reserved;
+    uint64_t count; /* numbers in the list */
+    const int64_t *ints;
+    const float *floats;
+    const char *string;
+} deconv_attr;
+
+typedef struct deconv_layer deconv_layer;
+
+/* One ONNX operator, e.g. "Conv" with strides and pads, as opset `opset` (7 to 21) defines it. The
+ * attributes are copied. */
+DECONV_API deconv_status deconv_layer_create(deconv_ctx *ctx, const char *op_type, int32_t opset,
+                                             const deconv_attr *attrs, uint64_t attr_count,
+                                             deconv_layer **layer);
+DECONV_API void deconv_layer_destroy(deconv_layer *layer);
+
+/* Shape of output `output` for inputs of the shapes of `inputs` (NULL for an optional input left
+ * out). `shape` takes DECONV_MAX_RANK sizes. */
+DECONV_API deconv_status deconv_layer_shape(deconv_layer *layer, const deconv_tensor *const *inputs,
+                                            uint32_t input_count, uint32_t output, int64_t *shape,
+                                            uint32_t *rank);
+
+typedef enum deconv_direction {
+    DECONV_FORWARD = 0,
+    DECONV_INVERSE = 1,
+    DECONV_DIRECTION_FORCE_32 = 0x7fffffff
+} deconv_direction;
+
+/* Runs one operator on the caller's tensors.
+ *   forward  outputs[i] = f(inputs); output_count may leave trailing outputs out
+ *   inverse  carries the signals in `outputs` (one per output, of its shape) back: signals[i], of
+ * the shape of inputs[i], is overwritten; NULL where no signal is wanted, as for weights. What the
+ * rule needs of the forward pass (switches, derivatives) is computed from `inputs`. `options` and
+ * `signals` are for the inverse only; inputs of weights and biases are ordinary tensors here. */
+DECONV_API deconv_status deconv_run_layer(deconv_ctx *ctx, deconv_layer *layer,
+                                          deconv_direction direction,
+                                          const deconv_inverse_options *options,
+                                          const deconv_tensor *const *inputs, uint32_t input_count,
+                                          deconv_tensor *const *outputs, uint32_t output_count,
+                                          deconv_tensor *const *signals);
+
+/* ---- Networks --------------------------------------------------------------------------- */
+
+typedef struct deconv_net deconv_net;
+
+typedef struct deconv_net_options {
+    uint32_t struct_size;
+    uint32_t height; /* sizes for an input whose height and width the file leaves open; 0: none */
+    uint32_t width;
+    uint32_t reserved;
+} deconv_net_options;
+
+#define DECONV_NET_OPTIONS_INIT                                                                    \
+    {                                                                                              \
+        sizeof(deconv_net_options), 0, 0, 0                                                        \
+    }
+DECONV_API void deconv_net_options_init(deconv_net_options *options);
+
+/* Reads an ONNX file, opset 7 to 21, and puts its weights on the device. Refusals name the node,
+ * its operator and what would be possible instead. */
+DECONV_API deconv_status deconv_net_open(deconv_ctx *ctx, const char *path,
+                                         const deconv_net_options *options, deconv_net **net);
+DECONV_API void deconv_net_destroy(deconv_net *net);
+
+typedef struct deconv_layer_info {
+    uint32_t struct_size;
+    uint32_t rank;
+    int64_t shape[DECONV_MAX_RANK]; /* for one picture: shape[0] is 1 where there is a batch */
+    uint64_t parameters;            /* weights and biases */
+    int64_t field_height; /* receptive field of the central unit, clipped to the picture; */
+    int64_t field_width;  /* 0 where the layer does not depend on the input */
+    const char *name;     /* the output tensor's name */
+    const char *op_type;  /* "Conv" */
+} deconv_layer_info;
+
+#define DECONV_LAYER_INFO_INIT                                                                     \
+    {                                                                                              \
+        sizeof(deconv_layer_info), 0, {0}, 0, 0, 0, NULL, NULL                                     \
+    }
+DECONV_API void deconv_layer_info_init(deconv_layer_info *info);
+
+/* Layers in the order they run. Constants that are folded at load are not layers. */
+DECONV_API uint32_t deconv_net_layer_count(const deconv_net *net);
+DECONV_API deconv_status deconv_net_layer(deconv_net *net, uint32_t index, deconv_layer_info *info);
+/* The index of a layer by name; the message of DECONV_ERROR_NOT_FOUND lists the nearest names. */
+DECONV_API deconv_status deconv_net_find(const deconv_net *net, const char *name, uint32_t *index);
+
+/* Inputs that are not weights. `shape` takes DECONV_MAX_RANK sizes, the batch as 1. `fixed_batch`
+ * is 0 where the file leaves the batch open. */
+DECONV_API uint32_t deconv_net_input_count(const deconv_net *net);
+DECONV_API deconv_status deconv_net_input(const deconv_net *net, uint32_t index, const char **name,
+                                          int64_t *shape, uint32_t *rank, int64_t *fixed_batch);
+
+/* The layer that the file declares as output `index`. */
+DECONV_API uint32_t deconv_net_output_count(const deconv_net *net);
+DECONV_API deconv_status deconv_net_output(const deconv_net *net, uint32_t index, uint32_t *layer);
+
+/* The layer whose softmax, if any, ends the net, and the layer it takes its input from: what
+ * classifies and what is projected. Without a softmax both are the first output. */
+DECONV_API deconv_status deconv_net_classifier(const deconv_net *net, uint32_t *probabilities,
+                                               uint32_t *logits);
+
+/* The box of input positions (0 <= y < height, ends exclusive) that unit (y, x) of any map of
+ * `layer` is computed from; for a layer without positions y and x are 0. */
+DECONV_API deconv_status deconv_net_field(deconv_net *net, uint32_t layer, int64_t y, int64_t x,
+                                          int64_t *top, int64_t *left, int64_t *bottom,
+                                          int64_t *right);
+
+/* ---- Forward: a trace ------------------------------------------------------------------- */
+
+typedef struct deconv_trace deconv_trace;
+
+typedef struct deconv_trace_options {
+    uint32_t struct_size;
+    uint32_t rules;       /* 1 << DECONV_RULE_... the trace must serve; 0: all three */
+    uint32_t flags;       /* the DECONV_INVERSE_... the inverse passes will use */
+    uint32_t keep_count;  /* layers in `keep` */
+    const uint32_t *keep; /* layers whose activations are kept to be read or seeded; NULL: all */
+    const uint32_t *last; /* run no further than these layers need; NULL: the net's outputs */
+    uint32_t last_count;
+    uint32_t reserved;
+} deconv_trace_options;
+
+#define DECONV_TRACE_OPTIONS_INIT                                                                  \
+    {                                                                                              \
+        sizeof(deconv_trace_options), 0, 0, 0, NULL, NULL, 0, 0                                    \
+    }
+DECONV_API void deconv_trace_options_init(deconv_trace_options *options);
+
+/* Room for what one forward pass over `batch` pictures leaves behind: switches and activations. May
+ * be used again for any number of passes. */
+DECONV_API deconv_status deconv_trace_create(deconv_net *net, int64_t batch,
+                                             const deconv_trace_options *options,
+                                             deconv_trace **trace);
+DECONV_API void deconv_trace_destroy(deconv_trace *trace);
+
+/* Runs the net on one tensor per input, each (batch, ...), and leaves the trace. */
+DECONV_API deconv_status deconv_trace_run(deconv_trace *trace, const deconv_tensor *const *inputs,
+                                          uint32_t input_count);
+
+/* The activation of a kept layer, (batch, ...): belongs to the trace, overwritten by its next run.
+ */
+DECONV_API deconv_status deconv_trace_activation(deconv_trace *trace, uint32_t layer,
+                                                 const deconv_tensor **activation);
+
+/* ---- Inverse: projections --------------------------------------------------------------- */
+
+typedef enum deconv_seed_value {
+    DECONV_SEED_ACTIVATION = 0, /* the unit's own activation (Zeiler & Fergus) */
+    DECONV_SEED_ONE = 1,
+    DECONV_SEED_VALUE_FORCE_32 = 0x7fffffff
+} deconv_seed_value;
+
+#define DECONV_STRONGEST (-1)
+
+typedef struct deconv_seed {
+    int64_t item; /* which picture of the batch */
+    int64_t unit; /* feature map; DECONV_STRONGEST: the map with the largest activation */
+    int64_t y;    /* position in the map; both DECONV_STRONGEST: that of its largest activation. */
+    int64_t x;    /* 0 or DECONV_STRONGEST in a layer without positions */
+} deconv_seed;
+
+typedef struct deconv_projection_info {
+    int64_t item, unit, y, x; /* the seed with every DECONV_STRONGEST resolved */
+    float activation;         /* the unit's activation */
+    float largest;            /* largest absolute value of the projection; 0: the signal died */
+    int32_t died_at;          /* layer in whose inverse the last of the signal vanished; else -1 */
+    uint32_t reserved;
+} deconv_projection_info;
+
+typedef struct deconv_project_options {
+    uint32_t struct_size;
+    deconv_rule rule;
+    uint32_t flags; /* DECONV_INVERSE_... */
+    deconv_seed_value value;
+    uint32_t input; /* the network input to project to */
+    uint32_t reserved;
+} deconv_project_options;
+
+#define DECONV_PROJECT_OPTIONS_INIT                                                                \
+    {                                                                                              \
+        sizeof(deconv_project_options), DECONV_RULE_DECONVNET, 0, DECONV_SEED_ACTIVATION, 0, 0     \
+    }
+DECONV_API void deconv_project_options_init(deconv_project_options *options);
+
+/* Projects `count` units of one kept layer to the input: projections is (count, C, H, W), signed,
+ * and infos (NULL: not wanted) has `count` entries. Every projection is a pass of its own: the
+ * other units of the layer are zero. */
+DECONV_API deconv_status deconv_project(deconv_trace *trace, uint32_t layer,
+                                        const deconv_seed *seeds, uint64_t count,
+                                        const deconv_project_options *options,
+                                        deconv_tensor *projections, deconv_projection_info *infos);
+
+/* The same from an arbitrary signal: `signal` has the shape of the layer's activation (batch, ...),
+ * the projection that of the input. */
+DECONV_API deconv_status deconv_project_signal(deconv_trace *trace, uint32_t layer,
+                                               const deconv_tensor *signal,
+                                               const deconv_project_options *options,
+                                               deconv_tensor *projection);
+
+/* ---- Model cards and pictures ----------------------------------------------------------- */
+
+typedef struct deconv_picture deconv_picture;
+typedef struct deconv_card deconv_card;
+
+/* 8-bit RGB. Reading takes JPEG, PNG, BMP, TGA, GIF and PNM files, grey or colour, with alpha (laid
+ * over mid-grey) or 16 bits per channel (rounded to 8). Writing takes PNG, JPEG, BMP or TGA by the
+ * path's ending, whole or not at all. `rgb` is height x width x 3 bytes, row by row. */
+DECONV_API deconv_status deconv_picture_create(deconv_ctx *ctx, int64_t width, int64_t height,
+                                               const uint8_t *rgb, deconv_picture **picture);
+DECONV_API deconv_status deconv_picture_read(deconv_ctx *ctx, const char *path,
+                                             deconv_picture **picture);
+DECONV_API deconv_status deconv_picture_write(const deconv_picture *picture, const char *path);
+DECONV_API void deconv_picture_destroy(deconv_picture *picture);
+DECONV_API int64_t deconv_picture_width(const deconv_picture *picture);
+DECONV_API int64_t deconv_picture_height(const deconv_picture *picture);
+/* height x width x 3 bytes; belongs to the picture, which may be drawn on through it. */
+DECONV_API uint8_t *deconv_picture_pixels(deconv_picture *picture);
+
+/* A one-pixel frame around rows top..bottom-1 and columns left..right-1, clipped to the picture. */
+DECONV_API void deconv_picture_outline(deconv_picture *picture, int64_t top, int64_t left,
+                                       int64_t bottom, int64_t right, uint32_t rgb);
+
+typedef enum deconv_scaling {
+    DECONV_SCALING_ZERO_GREY = 0,  /* 0.5 + x / (2 max|x|): zero is mid-grey */
+    DECONV_SCALING_MIN_MAX = 1,    /* smallest value black, largest white */
+    DECONV_SCALING_MAGNITUDE = 2,  /* largest |x| over the channels, black to white */
+    DECONV_SCALING_POSITIVE = 3,   /* max(x, 0) / max x */
+    DECONV_SCALING_PERCENTILE = 4, /* zero is grey, |x| clipped at its 99th percentile */
+    DECONV_SCALING_FORCE_32 = 0x7fffffff
+} deconv_scaling;
+
+/* Signed values (channels, height, width), 1 or 3 channels, as a picture. `bgr` non-zero: channel 0
+ * is blue. All-zero values give even mid-grey (or black); a value that is not finite is an error.
+ */
+DECONV_API deconv_status deconv_picture_display(deconv_ctx *ctx, const float *values,
+                                                int64_t channels, int64_t height, int64_t width,
+                                                deconv_scaling scaling, int32_t bgr,
+                                                deconv_picture **picture);
+
+/* Tiles side by side in rows of `columns`, `gap` pixels apart on white, each cell as large as the
+ * largest tile. `scale` enlarges every tile by a whole factor, pixels kept square. `captions`, NULL
+ * or one string (or NULL) a tile, stand below the tiles. */
+DECONV_API deconv_status deconv_picture_montage(deconv_ctx *ctx, const deconv_picture *const *tiles,
+                                                const char *const *captions, uint32_t count,
+                                                uint32_t columns, uint32_t gap, uint32_t scale,
+                                                deconv_picture **picture);
+
+/* The model card at `card_path`; with NULL, X.json beside `model_path` X.onnx, else model.json in
+ * that folder, else the defaults (values in [0, 1], RGB, resized to the net's input) with a
+ * warning. */
+DECONV_API deconv_status deconv_card_open(deconv_ctx *ctx, const char *card_path,
+                                          const char *model_path, deconv_card **card);
+DECONV_API void deconv_card_destroy(deconv_card *card);
+
+/* The label of class `index`, NULL where the card has none. */
+DECONV_API const char *deconv_card_label(const deconv_card *card, uint32_t index);
+DECONV_API uint32_t deconv_card_label_count(const deconv_card *card);
+/* Non-zero where the net wants blue first. */
+DECONV_API int32_t deconv_card_bgr(const deconv_card *card);
+
+/* The size that the card crops to; both 0 where it does not say. */
+DECONV_API void deconv_card_input_size(const deconv_card *card, int64_t *height, int64_t *width);
+
+/* The part of a picture that the net sees: resized (triangle filter) and cropped to height x width
+ * by the card. */
+DECONV_API deconv_status deconv_card_crop(const deconv_card *card, const deconv_picture *picture,
+                                          int64_t height, int64_t width, deconv_picture **cropped);
+
+/* (value in range - mean) / std per channel of a picture of the net's input size, as `channels` x
+ * height x width floats. */
+DECONV_API deconv_status deconv_card_values(const deconv_card *card, const deconv_picture *cropped,
+                                            int64_t channels, float *values, uint64_t count);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

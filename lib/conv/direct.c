@@ -1,0 +1,175 @@
+/* The clear convolution algorithm (cl/conv_direct.cl): sizes and launches. */
+#include "direct.h"
+
+#include <stdio.h>
+
+#include "lanes.h"
+
+/* As cl/conv_direct.cl declares it, field for field. */
+typedef struct gather_shape {
+    int32_t batch, groups;
+    int32_t src_channels, src_h, src_w;
+    int32_t dst_channels, dst_h, dst_w;
+    int32_t kernel_h, kernel_w;
+    int32_t stride_h, stride_w;
+    int32_t pad_h, pad_w;
+    int32_t dilation_h, dilation_w;
+    int32_t tap_step_h, tap_step_w;
+    int32_t weight_dst, weight_src;
+    int32_t chunk;
+    int32_t items;
+} gather_shape;
+
+/* One direction: where it reads, where it writes, how it is launched. */
+typedef struct gather {
+    kernel *kernel;
+    gather_shape shape;
+    int64_t planes; /* image, group and block of channels */
+} gather;
+
+struct direct_conv {
+    deconv_ctx *ctx;
+    gather forward, adjoint;
+};
+
+/* Terms in a partial sum: rounding grows with the root of these and of their number. */
+#define SUM_TERMS 256
+
+/* Channels that one work-item computes: they share what it reads of the source. */
+#define CHANNEL_BLOCK 8
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static int64_t common_divisor(int64_t a, int64_t b)
+{
+    while (b) {
+        int64_t rest = a % b;
+
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* A 1x1 kernel that takes every position sees one long row: fewer and fuller vectors. */
+static conv_problem flattened(conv_problem p)
+{
+    for (int i = 0; i < 2; i++) {
+        if (p.kernel[i] != 1 || p.stride[i] != 1 || p.pad[i] != 0 || p.in_size[i] != p.out_size[i])
+            return p;
+    }
+    p.in_size[1] *= p.in_size[0];
+    p.in_size[0] = 1;
+    p.out_size[1] = p.in_size[1];
+    p.out_size[0] = 1;
+    return p;
+}
+
+static gather_shape shape_of(const conv_problem *p, bool adjoint)
+{
+    const int64_t *src = adjoint ? p->out_size : p->in_size;
+    const int64_t *dst = adjoint ? p->in_size : p->out_size;
+    int64_t in_channels = p->in_channels / p->groups, out_channels = p->out_channels / p->groups;
+    int64_t taps = p->kernel[0] * p->kernel[1];
+
+    return (gather_shape){
+        .batch = (int32_t)p->batch,
+        .groups = (int32_t)p->groups,
+        .src_channels = (int32_t)(adjoint ? out_channels : in_channels),
+        .src_h = (int32_t)src[0],
+        .src_w = (int32_t)src[1],
+        .dst_channels = (int32_t)(adjoint ? in_channels : out_channels),
+        .dst_h = (int32_t)dst[0],
+        .dst_w = (int32_t)dst[1],
+        .kernel_h = (int32_t)p->kernel[0],
+        .kernel_w = (int32_t)p->kernel[1],
+        .stride_h = (int32_t)p->stride[0],
+        .stride_w = (int32_t)p->stride[1],
+        .pad_h = (int32_t)p->pad[0],
+        .pad_w = (int32_t)p->pad[1],
+        .dilation_h = (int32_t)p->dilation[0],
+        .dilation_w = (int32_t)p->dilation[1],
+        .tap_step_h = (int32_t)(p->stride[0] / common_divisor(p->stride[0], p->dilation[0])),
+        .tap_step_w = (int32_t)(p->stride[1] / common_divisor(p->stride[1], p->dilation[1])),
+        .weight_dst = (int32_t)(adjoint ? taps : in_channels * taps),
+        .weight_src = (int32_t)(adjoint ? in_channels * taps : taps),
+        .chunk = (int32_t)(taps < SUM_TERMS ? SUM_TERMS / taps : 1),
+    };
+}
+
+static deconv_status plan(deconv_ctx *ctx, const conv_problem *p, bool adjoint, gather *out)
+{
+    gather_shape *s = &out->shape;
+    deconv_status status = DECONV_OK;
+    char options[64];
+    int64_t residues, row;
+    int lanes, block;
+
+    *s = shape_of(p, adjoint);
+    /* Neighbouring lanes of the adjoint lie a stride apart: see the kernel. */
+    residues = !adjoint ? 1 : s->stride_w < s->dst_w ? s->stride_w : s->dst_w;
+    row = ceil_div(s->dst_w, residues);
+    lanes = vector_lanes(ctx, row);
+    block = s->dst_channels == 1 ? 1 : CHANNEL_BLOCK;
+    s->items = (int32_t)(residues * ceil_div(row, lanes));
+    out->planes = (int64_t)s->batch * s->groups * ceil_div(s->dst_channels, block);
+    snprintf(options, sizeof options, "-DLANES=%d -DBLOCK=%d", lanes, block);
+    TRY(kernel_create(ctx, "conv_direct.cl", options, adjoint ? "conv_adjoint" : "conv_forward",
+                      &out->kernel));
+done:
+    return status;
+}
+
+deconv_status direct_conv_create(deconv_ctx *ctx, const conv_problem *problem, direct_conv **out)
+{
+    const conv_problem p = flattened(*problem);
+    direct_conv *direct = NULL;
+    deconv_status status = DECONV_OK;
+
+    *out = NULL;
+    TRY_ALLOC(direct, ctx, 1);
+    direct->ctx = ctx;
+    TRY(plan(ctx, &p, false, &direct->forward));
+    TRY(plan(ctx, &p, true, &direct->adjoint));
+    *out = direct;
+    direct = NULL;
+done:
+    direct_conv_free(direct);
+    return status;
+}
+
+void direct_conv_free(direct_conv *direct)
+{
+    if (!direct)
+        return;
+    kernel_free(direct->forward.kernel);
+    kernel_free(direct->adjoint.kernel);
+    mem_free(direct->ctx, direct);
+}
+
+static deconv_status run(gather *g, const buffer *src, const buffer *weights, const buffer *bias,
+                         const buffer *dst)
+{
+    kernel_begin(g->kernel);
+    arg_buffer(g->kernel, src);
+    arg_buffer(g->kernel, weights);
+    arg_buffer(g->kernel, bias);
+    arg_buffer(g->kernel, dst);
+    arg_struct(g->kernel, &g->shape, sizeof g->shape);
+    return kernel_launch(g->kernel, g->shape.items, g->shape.dst_h, g->planes);
+}
+
+deconv_status direct_conv_forward(direct_conv *direct, const buffer *x, const buffer *weights,
+                                  const buffer *bias, const buffer *y)
+{
+    return run(&direct->forward, x, weights, bias, y);
+}
+
+deconv_status direct_conv_adjoint(direct_conv *direct, const buffer *y, const buffer *weights,
+                                  const buffer *bias, const buffer *x)
+{
+    return run(&direct->adjoint, y, weights, bias, x);
+}

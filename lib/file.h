@@ -1,0 +1,26 @@
+/* Files whole or not at all: reading into memory, writing by rename. */
+#ifndef DECONV_LIB_FILE_H
+#define DECONV_LIB_FILE_H
+
+#include "context.h"
+
+/* The whole file, with a zero byte behind it that `size` does not count; released by mem_free(). A
+ * file over `limit` bytes, a folder, a missing or unreadable file fails with the reason. */
+deconv_status file_read(deconv_ctx *ctx, const char *path, size_t limit, uint8_t **bytes,
+                        size_t *size);
+
+/* Writes `size` bytes to a new file beside `path`, syncs and renames it over `path`. On failure
+ * nothing is left behind and what was at `path` is untouched. */
+deconv_status file_write(deconv_ctx *ctx, const char *path, const void *bytes, size_t size);
+
+/* The same without a message on the context, for files whose loss is not a failure (caches): the
+ * reason goes to `why`. */
+deconv_status file_try_read(deconv_ctx *ctx, const char *path, size_t limit, uint8_t **bytes,
+                            size_t *size, char *why, size_t why_size);
+deconv_status file_try_write(deconv_ctx *ctx, const char *path, const void *bytes, size_t size,
+                             char *why, size_t why_size);
+
+/* `name` in the folder that holds `path`; released by mem_free(). */
+char *file_beside(deconv_ctx *ctx, const char *path, const char *name);
+
+#endif

@@ -1,0 +1,65 @@
+/* A network for one batch size: operators with known shapes, and the values between them. Built
+ * from an ONNX model by graph.c; run by trace.c (forward) and inverse.c (back). */
+#ifndef DECONV_LIB_GRAPH_H
+#define DECONV_LIB_GRAPH_H
+
+#include "onnx/model.h"
+#include "ops/op.h"
+
+typedef struct graph_value {
+    const char *name;
+    shape shape;
+    const host_tensor *constant; /* known at load, else NULL */
+    host_tensor *folded;         /* the same, where this graph computed it and so owns it */
+    tensor *weight;              /* a float constant on the device, if an operator reads it */
+    int producer;                /* node, -1 for inputs and constants */
+    int layer;                   /* index of the layer of this name, -1 for inputs and constants */
+    bool from_input;             /* depends on a network input */
+    bool fold_reads;             /* folding read its host copy */
+} graph_value;
+
+typedef struct graph_node {
+    op *op;
+    bool planned;
+    int *in; /* values, -1 where an optional input is left out */
+    int n_in;
+    int *out; /* values, -1 where the output is not wanted */
+    int n_out;
+} graph_node;
+
+typedef struct graph {
+    deconv_ctx *ctx;
+    const onnx_model *model;
+    int references; /* the net and every trace */
+    int64_t batch;
+    graph_value *value; /* numbered as in the model */
+    int n_value;
+    graph_node *node; /* in the order they run */
+    int n_node;
+    int *layer; /* value of each layer */
+    int n_layer;
+} graph;
+
+/* Sizes that the file leaves open. */
+typedef struct graph_sizes {
+    int64_t batch;
+    int64_t height, width; /* 0: none given */
+} graph_sizes;
+
+/* `weights[v]`: device copies of initializers, shared by all graphs of a net and owned by it; made
+ * here where they are missing. */
+deconv_status graph_build(deconv_ctx *ctx, const onnx_model *model, const graph_sizes *sizes,
+                          tensor **weights, graph **out);
+graph *graph_hold(graph *g);
+void graph_drop(graph *g);
+
+/* Kernels and scratch of one node, once. */
+deconv_status graph_plan_node(graph *g, int node);
+
+/* Layer index -> value number, checked. */
+deconv_status graph_layer(const graph *g, uint32_t layer, int *value);
+
+/* The box of value `to` that box `at` of value `from` is computed from: empty where it is not. */
+deconv_status graph_needs(const graph *g, int from, const box *at, int to, box *out);
+
+#endif

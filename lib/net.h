@@ -1,0 +1,20 @@
+/* A network: its file, its weights on the device, and a graph per batch size. */
+#ifndef DECONV_LIB_NET_H
+#define DECONV_LIB_NET_H
+
+#include "graph.h"
+
+struct deconv_net {
+    deconv_ctx *ctx;
+    onnx_model *model;
+    graph_sizes sizes;   /* what the file leaves open; batch is that of `graph` */
+    int64_t fixed_batch; /* 0: open */
+    tensor **weights;    /* [model->n_value] initializers on the device */
+    graph *graph;        /* for one picture, or for the fixed batch */
+    graph *recent;       /* for the batch size used last, if another */
+};
+
+/* A graph for `batch` pictures; the caller drops it. */
+deconv_status net_graph(deconv_net *net, int64_t batch, graph **out);
+
+#endif

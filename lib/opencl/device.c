@@ -1,0 +1,146 @@
+/* Opens the chosen device with one in-order queue, and closes it. Choosing is in select.c. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "device.h"
+#include "select.h"
+
+static void read_limits(device *d)
+{
+    const cl_api *api = &d->api;
+    device_limits *l = &d->limits;
+    cl_uint width = 1, alignment_bits = 0;
+    cl_ulong local = 0;
+    cl_bool host = CL_FALSE;
+    size_t group = 1;
+
+    api->GetDeviceInfo(d->id, CL_DEVICE_PREFERRED_VECTOR_WIDTH_FLOAT, sizeof width, &width, NULL);
+    api->GetDeviceInfo(d->id, CL_DEVICE_MEM_BASE_ADDR_ALIGN, sizeof alignment_bits, &alignment_bits,
+                       NULL);
+    api->GetDeviceInfo(d->id, CL_DEVICE_LOCAL_MEM_SIZE, sizeof local, &local, NULL);
+    api->GetDeviceInfo(d->id, CL_DEVICE_HOST_UNIFIED_MEMORY, sizeof host, &host, NULL);
+    api->GetDeviceInfo(d->id, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof group, &group, NULL);
+    *l = (device_limits){.kind = d->info.kind,
+                         .global_memory = d->info.global_memory,
+                         .max_allocation = d->info.max_allocation,
+                         .compute_units = d->info.compute_units,
+                         .vector_floats = width > 0 ? width : 1,
+                         .max_group = group < UINT32_MAX ? (uint32_t)group : UINT32_MAX,
+                         .local_memory = local,
+                         .host_memory = host};
+    d->base_alignment = alignment_bits >= 8 ? alignment_bits / 8 : 1;
+}
+
+static deconv_status choose(device *d, const char *wanted, cl_platform_id *platform)
+{
+    candidates found = {0};
+    size_t index;
+    deconv_status status;
+
+    TRY(candidates_find(d->ctx, &d->api, &found));
+    TRY(candidates_choose(d->ctx, &found, wanted, &index));
+    d->info = found.list[index].info;
+    d->id = found.list[index].id;
+    memcpy(d->platform_version, found.list[index].platform_version, sizeof d->platform_version);
+    *platform = found.list[index].platform;
+    log_line(d->ctx, DECONV_LOG_INFO, "device %zu: %s, %s, driver %s", index, d->info.name,
+             d->info.version, d->info.driver);
+done:
+    candidates_free(d->ctx, &found);
+    return status;
+}
+
+static deconv_status open_queue(device *d, cl_platform_id platform, bool profile)
+{
+    const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM,
+                                                (cl_context_properties)platform, 0};
+    cl_command_queue_properties flags = profile ? CL_QUEUE_PROFILING_ENABLE : 0;
+    cl_int code;
+
+    d->context = d->api.CreateContext(properties, 1, &d->id, NULL, NULL, &code);
+    if (!d->context)
+        return cl_failed(d->ctx, code, "clCreateContext", "device %s", d->info.name);
+    d->queue = d->api.CreateCommandQueue(d->context, d->id, flags, &code);
+    if (!d->queue)
+        return cl_failed(d->ctx, code, "clCreateCommandQueue", "device %s", d->info.name);
+    return DECONV_OK;
+}
+
+deconv_status device_open(deconv_ctx *ctx, const char *wanted, const char *cache_dir, bool profile,
+                          device **out)
+{
+    const char *kernel_dir = getenv("DECONV_KERNEL_DIR");
+    cl_platform_id platform;
+    device *d = NULL;
+    deconv_status status;
+
+    *out = NULL;
+    TRY_ALLOC(d, ctx, 1);
+    d->ctx = ctx;
+    pthread_mutex_init(&d->program_lock, NULL);
+    pthread_mutex_init(&d->buffer_lock, NULL);
+    TRY(cl_api_open(ctx, &d->api));
+    TRY(choose(d, wanted, &platform));
+    read_limits(d);
+    TRY(open_queue(d, platform, profile));
+    if (profile)
+        TRY(profile_create(ctx, &d->profile));
+    d->cache_dir = cache_folder(ctx, cache_dir);
+    if (kernel_dir && kernel_dir[0]) {
+        d->kernel_dir = mem_strdup(ctx, kernel_dir);
+        if (!d->kernel_dir)
+            status = DECONV_ERROR_NO_MEMORY;
+    }
+done:
+    if (status != DECONV_OK)
+        device_close(d);
+    else
+        *out = d;
+    return status;
+}
+
+void device_close(device *d)
+{
+    if (!d)
+        return;
+    if (d->queue)
+        d->api.Finish(d->queue);
+    if (d->profile) {
+        profile_collect(d);
+        profile_report(d);
+        profile_free(d);
+    }
+    programs_free(d);
+    if (d->queue)
+        d->api.ReleaseCommandQueue(d->queue);
+    if (d->context)
+        d->api.ReleaseContext(d->context);
+    cl_api_close(&d->api);
+    pthread_mutex_destroy(&d->buffer_lock);
+    pthread_mutex_destroy(&d->program_lock);
+    mem_free(d->ctx, d->kernel_dir);
+    mem_free(d->ctx, d->cache_dir);
+    mem_free(d->ctx, d);
+}
+
+const device_limits *device_limits_of(deconv_ctx *ctx)
+{
+    return &ctx_device(ctx)->limits;
+}
+
+void device_describe(const device *d, deconv_device_info *info)
+{
+    *info = d->info;
+}
+
+deconv_status device_wait(deconv_ctx *ctx)
+{
+    device *d = ctx_device(ctx);
+    deconv_status status = DECONV_OK;
+
+    TRY_CL(ctx, &d->api, Finish, (d->queue), "work enqueued since the last wait");
+    if (d->profile)
+        profile_collect(d);
+done:
+    return status;
+}

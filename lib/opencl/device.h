@@ -1,0 +1,65 @@
+/* What an open device is made of: shared by the files of this folder, seen by nobody else. */
+#ifndef DECONV_LIB_OPENCL_DEVICE_H
+#define DECONV_LIB_OPENCL_DEVICE_H
+
+#include <pthread.h>
+
+#include "loader.h"
+
+struct program;
+struct profile;
+
+struct device {
+    deconv_ctx *ctx;
+    cl_api api;
+    deconv_device_info info;
+    device_limits limits;
+    char platform_version[128];
+    cl_device_id id;
+    cl_context context;
+    cl_command_queue queue;
+
+    char *cache_dir;  /* NULL: programs are not kept on disk */
+    char *kernel_dir; /* $DECONV_KERNEL_DIR; NULL: embedded sources only */
+
+    pthread_mutex_t program_lock; /* held while a program is built: nobody builds it twice */
+    struct program *programs;
+
+    pthread_mutex_t buffer_lock;
+    size_t guard;          /* bytes of pattern around new buffers; 0: none */
+    size_t base_alignment; /* of a sub-buffer's origin, bytes */
+    buffer *guarded;       /* live buffers that have guards */
+
+    struct profile *profile; /* NULL: kernels are not timed */
+};
+
+struct buffer {
+    device *device;
+    cl_mem memory; /* the data */
+    cl_mem whole;  /* guard, data, guard; NULL without guards, as are the rest */
+    size_t bytes;
+    size_t guard;
+    buffer *next;
+    char what[64];
+};
+
+/* program.c */
+deconv_status program_get(device *device, const char *source, const char *options, cl_program *out);
+void programs_free(device *device);
+
+/* program_cache.c. `key` is the text that a program depends on. */
+char *cache_folder(deconv_ctx *ctx, const char *wanted);
+bool cache_load(device *device, const char *key, size_t key_size, uint8_t **binary, size_t *size);
+void cache_store(device *device, const char *key, size_t key_size, const uint8_t *binary,
+                 size_t size);
+
+/* profile.c */
+deconv_status profile_create(deconv_ctx *ctx, struct profile **out);
+/* Takes over the event of a launch of the kernel `name`. */
+void profile_add(device *device, const char *name, cl_event event);
+/* Adds up the events of launches that are over: call when the queue is empty. */
+void profile_collect(device *device);
+void profile_report(device *device);
+void profile_free(device *device);
+
+#endif

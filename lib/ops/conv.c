@@ -1,0 +1,308 @@
+/* Conv, and what it shares with ConvTranspose. How a convolution is computed is lib/conv's. */
+#include "classes.h"
+#include "conv.h"
+#include "signal.h"
+
+#include <inttypes.h>
+
+/* ---- Shared with ConvTranspose ---- */
+
+deconv_status conv_read(op *op)
+{
+    conv *c = op->state;
+    deconv_status status = DECONV_OK;
+
+    TRY(spatial_read(op, &c->attrs));
+    TRY(spatial_kernel_from(op, &op->in_shape[1], &c->attrs));
+    TRY(attr_int(op, "group", 1, &c->groups));
+    if (c->groups < 1 || op->in_shape[1].dim[0] % c->groups != 0 ||
+        op->in_shape[0].dim[1] % c->groups != 0)
+        OP_FAIL(op, DECONV_ERROR_INVALID,
+                "group %" PRId64 " must divide the %" PRId64 " input channels and the %" PRId64
+                " filters",
+                c->groups, op->in_shape[0].dim[1], op->in_shape[1].dim[0]);
+done:
+    return status;
+}
+
+deconv_status conv_set_problem(op *op, int64_t in_channels, int64_t out_channels,
+                               int64_t bias_channels)
+{
+    conv *c = op->state;
+    deconv_status status = DECONV_OK;
+    char text[SHAPE_TEXT];
+
+    c->problem = (conv_problem){.batch = op->in_shape[0].dim[0],
+                                .in_channels = in_channels,
+                                .out_channels = out_channels,
+                                .groups = c->groups};
+    for (int i = 0; i < 2; i++) {
+        const spatial_axis *a = &c->windows.axis[i];
+
+        c->problem.in_size[i] = a->in;
+        c->problem.out_size[i] = a->out;
+        c->problem.kernel[i] = a->kernel;
+        c->problem.stride[i] = a->stride;
+        c->problem.dilation[i] = a->dilation;
+        c->problem.pad[i] = a->pad;
+    }
+    if (op_has_input(op, 2) &&
+        (op->in_shape[2].rank != 1 || op->in_shape[2].dim[0] != bias_channels))
+        OP_FAIL(op, DECONV_ERROR_INVALID,
+                "the bias has shape %s; it must have one value for each of the %" PRId64
+                " output channels",
+                shape_text(&op->in_shape[2], text, sizeof text), bias_channels);
+done:
+    return status;
+}
+
+deconv_status conv_plan(op *op)
+{
+    conv *c = op->state;
+
+    return direct_conv_create(op->ctx, &c->problem, &c->direct);
+}
+
+void conv_release(op *op)
+{
+    conv *c = op->state;
+
+    direct_conv_free(c->direct);
+}
+
+/* Channels to.. of the groups that channels from->from[1]..to[1] of `count` belong to. */
+static void whole_groups(const conv *c, const box *from, int64_t count, int64_t other, box *to)
+{
+    int64_t size = count / c->groups, other_size = other / c->groups;
+
+    to->from[1] = from->from[1] / size * other_size;
+    to->to[1] = ((from->to[1] - 1) / size + 1) * other_size;
+}
+
+box conv_in_of_out(const conv *c, const box *out)
+{
+    box in;
+
+    if (box_is_empty(out))
+        return box_empty(out->rank);
+    in = spatial_inputs(&c->windows, out);
+    if (!box_is_empty(&in))
+        whole_groups(c, out, c->problem.out_channels, c->problem.in_channels, &in);
+    return in;
+}
+
+box conv_out_of_in(const conv *c, const box *in)
+{
+    box out;
+
+    if (box_is_empty(in))
+        return box_empty(in->rank);
+    out = spatial_outputs(&c->windows, in);
+    if (!box_is_empty(&out))
+        whole_groups(c, in, c->problem.in_channels, c->problem.out_channels, &out);
+    return out;
+}
+
+/* The taps of weights box `w` through which the positions of the two sides meet; NULL: all. */
+static box with_taps(const conv *c, box w, const box *out, const box *in)
+{
+    for (int i = 0; i < 2; i++) {
+        const spatial_axis *a = &c->windows.axis[i];
+        int d = spatial_dim(&c->windows, i);
+        span hit;
+
+        if (d < 0)
+            continue;
+        hit = axis_taps(a, out ? (span){out->from[d], out->to[d]} : (span){0, a->out},
+                        in ? (span){in->from[d], in->to[d]} : (span){0, a->in});
+        w.from[d] = hit.from;
+        w.to[d] = hit.to;
+    }
+    return box_is_empty(&w) ? box_empty(w.rank) : w;
+}
+
+box conv_weights_of_out(const conv *c, const box *out)
+{
+    box w = *out;
+
+    if (box_is_empty(out))
+        return box_empty(out->rank);
+    w.from[0] = out->from[1];
+    w.to[0] = out->to[1];
+    w.from[1] = 0;
+    w.to[1] = c->problem.in_channels / c->groups;
+    return with_taps(c, w, out, NULL);
+}
+
+box conv_weights_of_in(const conv *c, const box *in)
+{
+    int64_t size = c->problem.in_channels / c->groups;
+    int64_t filters = c->problem.out_channels / c->groups;
+    box w = *in;
+
+    if (box_is_empty(in))
+        return box_empty(in->rank);
+    w.from[0] = in->from[1] / size * filters;
+    w.to[0] = ((in->to[1] - 1) / size + 1) * filters;
+    w.from[1] = in->from[1] % size;
+    w.to[1] = (in->to[1] - 1) % size + 1;
+    if (w.to[0] - w.from[0] > filters) { /* the end of one group and the start of the next */
+        w.from[1] = 0;
+        w.to[1] = size;
+    }
+    return with_taps(c, w, NULL, in);
+}
+
+/* The positions of one side that taps of `w` meet, every image, channels set by the caller. */
+static box positions_of_weights(const conv *c, const box *w, bool out)
+{
+    box side = *w;
+
+    side.from[0] = 0;
+    side.to[0] = c->problem.batch;
+    for (int i = 0; i < 2; i++) {
+        const spatial_axis *a = &c->windows.axis[i];
+        int d = spatial_dim(&c->windows, i);
+        span taps, hit;
+
+        if (d < 0)
+            continue;
+        taps = (span){w->from[d], w->to[d]};
+        hit =
+            out ? axis_outputs(a, (span){0, a->in}, taps) : axis_inputs(a, (span){0, a->out}, taps);
+        side.from[d] = hit.from;
+        side.to[d] = hit.to;
+    }
+    return side;
+}
+
+box conv_out_of_weights(const conv *c, const box *weights)
+{
+    box out;
+
+    if (box_is_empty(weights))
+        return box_empty(weights->rank);
+    out = positions_of_weights(c, weights, true);
+    out.from[1] = weights->from[0];
+    out.to[1] = weights->to[0];
+    return box_is_empty(&out) ? box_empty(out.rank) : out;
+}
+
+box conv_in_of_weights(const conv *c, const box *weights)
+{
+    int64_t size = c->problem.in_channels / c->groups;
+    int64_t filters = c->problem.out_channels / c->groups;
+    box in;
+
+    if (box_is_empty(weights))
+        return box_empty(weights->rank);
+    in = positions_of_weights(c, weights, false);
+    in.from[1] = weights->from[0] / filters * size + weights->from[1];
+    in.to[1] = (weights->to[0] - 1) / filters * size + weights->to[1];
+    return box_is_empty(&in) ? box_empty(in.rank) : in;
+}
+
+box conv_bias_of(const box *side)
+{
+    box b = box_empty(1);
+
+    if (box_is_empty(side))
+        return b;
+    b.from[0] = side->from[1];
+    b.to[0] = side->to[1];
+    return b;
+}
+
+box conv_side_of_bias(const shape *side, const box *bias)
+{
+    box b = box_whole(side);
+
+    if (box_is_empty(bias))
+        return box_empty(side->rank);
+    b.from[1] = bias->from[0];
+    b.to[1] = bias->to[0];
+    return b;
+}
+
+/* ---- Conv ---- */
+
+static deconv_status conv_shape(op *op)
+{
+    conv *c = op->state;
+    const shape *x = &op->in_shape[0], *w = &op->in_shape[1];
+    shape y = *x;
+    deconv_status status = DECONV_OK;
+    char text[SHAPE_TEXT];
+
+    if (w->dim[1] != x->dim[1] / c->groups)
+        OP_FAIL(op, DECONV_ERROR_INVALID,
+                "%" PRId64 " input channels in %" PRId64 " groups need weights (K, %" PRId64
+                ", ...); they are %s",
+                x->dim[1], c->groups, x->dim[1] / c->groups, shape_text(w, text, sizeof text));
+    TRY(spatial_windows(op, &c->attrs, x, &c->windows));
+    y.dim[1] = w->dim[0];
+    for (int i = 0; i < 2; i++) {
+        if (spatial_dim(&c->windows, i) >= 0)
+            y.dim[spatial_dim(&c->windows, i)] = c->windows.axis[i].out;
+    }
+    TRY(shape_make(op->ctx, op->name, y.dim, (size_t)y.rank, &op->out_shape[0]));
+    TRY(conv_set_problem(op, x->dim[1], w->dim[0], w->dim[0]));
+done:
+    return status;
+}
+
+static deconv_status conv_forward(op *op, const op_pass *pass)
+{
+    conv *c = op->state;
+
+    return direct_conv_forward(c->direct, pass->in[0]->data, pass->in[1]->data,
+                               op_has_input(op, 2) ? pass->in[2]->data : NULL, pass->out[0]->data);
+}
+
+static deconv_status conv_inverse(op *op, const op_pass *pass)
+{
+    conv *c = op->state;
+
+    if (!pass->signal_in[0])
+        return DECONV_OK;
+    if (!pass->signal_out[0])
+        return signal_clear(op, pass->signal_in[0]);
+    return direct_conv_adjoint(c->direct, pass->signal_out[0]->data, pass->in[1]->data, NULL,
+                               pass->signal_in[0]->data);
+}
+
+static box conv_needs(const op *op, int output, const box *out, int input)
+{
+    const conv *c = op->state;
+
+    (void)output;
+    return input == 0   ? conv_in_of_out(c, out)
+           : input == 1 ? conv_weights_of_out(c, out)
+                        : conv_bias_of(out);
+}
+
+static box conv_reach(const op *op, int input, const box *in, int output)
+{
+    const conv *c = op->state;
+
+    return input == 0   ? conv_out_of_in(c, in)
+           : input == 1 ? conv_out_of_weights(c, in)
+                        : conv_side_of_bias(&op->out_shape[output], in);
+}
+
+const op_class op_conv = {
+    .type = "Conv",
+    .min_in = 2,
+    .max_in = 3,
+    .max_out = 1,
+    .weights = 1u << 1 | 1u << 2,
+    .state_size = sizeof(conv),
+    .init = conv_read,
+    .shape = conv_shape,
+    .plan = conv_plan,
+    .release = conv_release,
+    .forward = conv_forward,
+    .inverse = conv_inverse,
+    .reach = conv_reach,
+    .needs = conv_needs,
+};

@@ -1,0 +1,182 @@
+/* Products of stacks of matrices: three problems of cl/gemm.cl, set up by strides. */
+#include "product.h"
+#include "signal.h"
+#include "../conv/lanes.h"
+
+#include <stdio.h>
+
+/* C' = B' A': the kernels hold many columns and few rows, so a single column becomes a row. */
+static void swap_factors(gemm_shape *s, int64_t a_size)
+{
+    const gemm_shape old = *s;
+
+    s->m = old.n;
+    s->n = old.m;
+    s->a_m = old.b_n;
+    s->a_k = old.b_k;
+    s->b_k = old.a_k;
+    s->b_n = old.a_m;
+    s->c_m = old.c_n;
+    s->c_n = old.c_m;
+    s->bias_m = old.bias_n;
+    s->bias_n = old.bias_m;
+    for (int i = 0; i < BATCH_DIMS; i++) {
+        s->a_batch[i] = old.b_batch[i];
+        s->b_batch[i] = old.a_batch[i];
+        s->a_repeat[i] = old.b_repeat[i];
+        s->b_repeat[i] = old.a_repeat[i];
+    }
+    s->b_size = (int32_t)a_size;
+}
+
+static deconv_status gemm_plan(deconv_ctx *ctx, const gemm_shape *shape, int64_t a_size, gemm *g)
+{
+    const gemm_shape *s = &g->shape;
+    deconv_status status = DECONV_OK;
+    bool dots;
+    int lanes, rows, columns;
+    char options[64];
+
+    g->shape = *shape;
+    g->swapped = shape->n == 1 && shape->m > 1;
+    if (g->swapped)
+        swap_factors(&g->shape, a_size);
+    /* Vectors run along k where neighbours lie side by side only there, or there is but one column.
+     */
+    dots = s->b_k == 1 && (s->b_n != 1 || s->n == 1);
+    lanes = vector_lanes(ctx, dots ? s->k : s->n);
+    rows = s->m == 1 ? 1 : 4;
+    columns = dots ? 4 : s->m == 1 ? 8 * lanes : 4 * lanes;
+    snprintf(options, sizeof options, "-DLANES=%d -DROWS=%d -DVECTORS=%d", lanes, rows,
+             s->m == 1 ? 8 : 4);
+    g->items[0] = (s->n + columns - 1) / columns;
+    g->items[1] = (s->m + rows - 1) / rows;
+    g->items[2] = (int64_t)s->batch[0] * s->batch[1] * s->batch[2];
+    TRY(kernel_create(ctx, "gemm.cl", options, dots ? "gemm_dots" : "gemm_columns", &g->kernel));
+done:
+    return status;
+}
+
+static deconv_status gemm_run(gemm *g, const tensor *a, const tensor *b, const tensor *bias,
+                              const tensor *c)
+{
+    kernel_begin(g->kernel);
+    arg_buffer(g->kernel, g->swapped ? b->data : a->data);
+    arg_buffer(g->kernel, g->swapped ? a->data : b->data);
+    arg_buffer(g->kernel, bias ? bias->data : NULL);
+    arg_buffer(g->kernel, c->data);
+    arg_struct(g->kernel, &g->shape, sizeof g->shape);
+    return kernel_launch(g->kernel, g->items[0], g->items[1], g->items[2]);
+}
+
+/* left (m x k) times right (k x n) into `to`. Where `to` stays in place along a batch dimension, it
+ * is the sum along it. */
+static gemm_shape shape_of(const product *p, int64_t m, int64_t n, int64_t k, const matrix *left,
+                           const matrix *right, const matrix *to)
+{
+    gemm_shape s = {
+        .m = (int32_t)m,
+        .n = (int32_t)n,
+        .k = (int32_t)k,
+        .a_m = (int32_t)left->row,
+        .a_k = (int32_t)left->column,
+        .b_k = (int32_t)right->row,
+        .b_n = (int32_t)right->column,
+        .c_m = (int32_t)to->row,
+        .c_n = (int32_t)to->column,
+        .b_size = (int32_t)right->size,
+        .alpha = p->alpha,
+        .beta = p->beta,
+    };
+
+    for (int i = 0; i < BATCH_DIMS; i++) {
+        bool summed = to->batch[i] == 0;
+        int32_t size = (int32_t)p->batch[i];
+
+        s.batch[i] = summed ? 1 : size;
+        s.repeat[i] = summed ? size : 1;
+        s.a_batch[i] = s.a_repeat[i] = (int32_t)left->batch[i];
+        s.b_batch[i] = s.b_repeat[i] = (int32_t)right->batch[i];
+        s.c_batch[i] = (int32_t)to->batch[i];
+    }
+    return s;
+}
+
+matrix matrix_transposed(matrix a)
+{
+    int64_t row = a.row;
+
+    a.row = a.column;
+    a.column = row;
+    return a;
+}
+
+deconv_status product_plan(op *op)
+{
+    product *p = op->state;
+    const matrix at = matrix_transposed(p->a), bt = matrix_transposed(p->b);
+    deconv_status status = DECONV_OK;
+    gemm_shape s;
+
+    s = shape_of(p, p->m, p->n, p->k, &p->a, &p->b, &p->c);
+    s.bias_m = (int32_t)p->bias_row;
+    s.bias_n = (int32_t)p->bias_column;
+    TRY(gemm_plan(op->ctx, &s, p->a.size, &p->forward));
+    if (!op->is_weight[0]) {
+        s = shape_of(p, p->m, p->k, p->n, &p->c, &bt, &p->a);
+        TRY(gemm_plan(op->ctx, &s, p->c.size, &p->to_a));
+    }
+    if (!op->is_weight[1]) {
+        s = shape_of(p, p->k, p->n, p->m, &at, &p->c, &p->b);
+        TRY(gemm_plan(op->ctx, &s, p->a.size, &p->to_b));
+    }
+done:
+    return status;
+}
+
+void product_release(op *op)
+{
+    product *p = op->state;
+
+    kernel_free(p->forward.kernel);
+    kernel_free(p->to_a.kernel);
+    kernel_free(p->to_b.kernel);
+}
+
+deconv_status product_forward(op *op, const op_pass *pass)
+{
+    product *p = op->state;
+
+    return gemm_run(&p->forward, pass->in[0], pass->in[1], op_has_input(op, 2) ? pass->in[2] : NULL,
+                    pass->out[0]);
+}
+
+deconv_status product_inverse(op *op, const op_pass *pass)
+{
+    product *p = op->state;
+    const tensor *signal = pass->signal_out[0];
+    deconv_status status = DECONV_OK;
+
+    for (int i = 0; i < 2; i++) {
+        if (pass->signal_in[i] && !signal)
+            TRY(signal_clear(op, pass->signal_in[i]));
+        else if (pass->signal_in[i] && i == 0)
+            TRY(gemm_run(&p->to_a, signal, pass->in[1], NULL, pass->signal_in[0]));
+        else if (pass->signal_in[i])
+            TRY(gemm_run(&p->to_b, pass->in[0], signal, NULL, pass->signal_in[1]));
+    }
+done:
+    return status;
+}
+
+/* Each factor's signal is made with the other one; constants are there anyway. */
+uint32_t product_keeps(const op *op, deconv_rule rule, uint32_t flags)
+{
+    uint32_t keeps = 0;
+
+    (void)rule;
+    (void)flags;
+    if (!op->is_weight[0] && !op->is_weight[1])
+        keeps = KEEP_INPUT(0) | KEEP_INPUT(1);
+    return keeps;
+}

@@ -1,0 +1,485 @@
+/* Transpose, Slice, Concat and Split: outputs put together from boxes of inputs, and on the way
+ * back inputs from boxes of signals. Padding, which has modes besides, is in pad.c. */
+#include "classes.h"
+#include "reorder.h"
+
+/* ---- Pieces ---- */
+
+deconv_status reorder_init(op *op, reorder *r, int count)
+{
+    deconv_status status = DECONV_OK;
+
+    TRY_ALLOC(r->piece, op->ctx, (size_t)count);
+    r->count = count;
+    for (int i = 0; i < count; i++) {
+        piece *p = &r->piece[i];
+
+        for (int d = 0; d < op->in_shape[0].rank; d++) {
+            p->axis[d] = d;
+            p->size[d] = op->in_shape[0].dim[d];
+            p->in_step[d] = 1;
+        }
+    }
+done:
+    return status;
+}
+
+static copy_box piece_copy(const op *op, const piece *p)
+{
+    const shape *in = &op->in_shape[p->input], *out = &op->out_shape[p->output];
+    int64_t in_step[DECONV_MAX_RANK], out_step[DECONV_MAX_RANK];
+    copy_box b = {.rank = out->rank};
+
+    dense_steps(in, in_step);
+    dense_steps(out, out_step);
+    for (int d = 0; d < out->rank; d++) {
+        b.size[d] = p->size[d];
+        b.from_at += p->in_from[d] * in_step[p->axis[d]];
+        b.from_step[d] = p->in_step[d] * in_step[p->axis[d]];
+        b.to_at += p->out_from[d] * out_step[d];
+        b.to_step[d] = out_step[d];
+    }
+    return b;
+}
+
+deconv_status reorder_plan(op *op, reorder *r)
+{
+    deconv_status status = DECONV_OK;
+    bool plain = true;
+
+    for (int i = 0; i < r->count; i++) {
+        piece *p = &r->piece[i];
+        copy_box copy = piece_copy(op, p);
+
+        p->forward = copy_box_merge(&copy);
+        p->inverse = copy_box_swap(&copy);
+        plain = plain && copy_box_is_plain(&p->forward);
+    }
+    if (!plain)
+        TRY(strided_copy_create(op->ctx, &r->copy));
+done:
+    return status;
+}
+
+void reorder_release(op *op, reorder *r)
+{
+    kernel_free(r->copy);
+    mem_free(op->ctx, r->piece);
+}
+
+/* ---- Running ---- */
+
+static int64_t piece_count(const piece *p, int rank)
+{
+    int64_t count = 1;
+
+    for (int d = 0; d < rank; d++)
+        count *= p->size[d];
+    return count;
+}
+
+static deconv_status fill_tensor(const op *op, const tensor *t, float value)
+{
+    return buffer_fill(op->ctx, t->data, 0, (size_t)shape_count(&t->shape) * sizeof(float), value);
+}
+
+deconv_status reorder_forward(op *op, const reorder *r, const op_pass *pass)
+{
+    deconv_status status = DECONV_OK;
+
+    for (int o = 0; o < op->n_out; o++) {
+        int64_t bare = shape_count(&op->out_shape[o]);
+
+        for (int i = 0; i < r->count; i++)
+            if (r->piece[i].output == o)
+                bare -= piece_count(&r->piece[i], op->out_shape[o].rank);
+        if (bare > 0 && pass->out[o])
+            TRY(fill_tensor(op, pass->out[o], r->fill));
+    }
+    for (int i = 0; i < r->count; i++) {
+        const piece *p = &r->piece[i];
+
+        if (pass->out[p->output])
+            TRY(strided_copy(op->ctx, r->copy, &p->forward, pass->in[p->input]->data,
+                             pass->out[p->output]->data));
+    }
+done:
+    return status;
+}
+
+deconv_status reorder_inverse(op *op, const reorder *r, const op_pass *pass)
+{
+    deconv_status status = DECONV_OK;
+
+    for (int n = 0; n < op->n_in; n++) {
+        int64_t bare = op_has_input(op, n) ? shape_count(&op->in_shape[n]) : 0;
+
+        for (int i = 0; i < r->count; i++) {
+            const piece *p = &r->piece[i];
+
+            if (p->input == n && pass->signal_out[p->output])
+                bare -= piece_count(p, op->out_shape[p->output].rank);
+        }
+        if (bare > 0 && pass->signal_in[n])
+            TRY(fill_tensor(op, pass->signal_in[n], 0.0f));
+    }
+    for (int i = 0; i < r->count; i++) {
+        const piece *p = &r->piece[i];
+
+        if (pass->signal_in[p->input] && pass->signal_out[p->output])
+            TRY(strided_copy(op->ctx, r->copy, &p->inverse, pass->signal_out[p->output]->data,
+                             pass->signal_in[p->input]->data));
+    }
+done:
+    return status;
+}
+
+/* ---- Boxes ---- */
+
+static int64_t floor_div(int64_t a, int64_t b)
+{
+    return a / b - (a % b != 0 && (a % b < 0) != (b < 0));
+}
+
+/* The elements k of dimension d whose input position lies in from..to-1. */
+static void piece_range(const piece *p, int d, int64_t from, int64_t to, int64_t *first,
+                        int64_t *end)
+{
+    int64_t step = p->in_step[d], start = p->in_from[d];
+
+    if (step > 0) {
+        *first = -floor_div(start - from, step);
+        *end = -floor_div(start - to, step);
+    } else {
+        *first = floor_div(start - to, -step) + 1;
+        *end = floor_div(start - from, -step) + 1;
+    }
+    *first = *first < 0 ? 0 : *first;
+    *end = *end > p->size[d] ? p->size[d] : *end;
+}
+
+box reorder_reach(const op *op, const reorder *r, int input, const box *in, int output)
+{
+    int rank = op->out_shape[output].rank;
+    box out = box_empty(rank);
+
+    if (box_is_empty(in))
+        return out;
+    for (int i = 0; i < r->count; i++) {
+        const piece *p = &r->piece[i];
+        box part = {.rank = rank};
+
+        if (p->input != input || p->output != output)
+            continue;
+        for (int d = 0; d < rank; d++) {
+            int64_t first, end;
+
+            piece_range(p, d, in->from[p->axis[d]], in->to[p->axis[d]], &first, &end);
+            part.from[d] = p->out_from[d] + first;
+            part.to[d] = p->out_from[d] + end;
+        }
+        out = box_union(&out, &part);
+    }
+    return box_is_empty(&out) ? box_empty(rank) : out;
+}
+
+box reorder_needs(const op *op, const reorder *r, int output, const box *out, int input)
+{
+    int rank = op->in_shape[input].rank;
+    box in = box_empty(rank);
+
+    if (box_is_empty(out))
+        return in;
+    for (int i = 0; i < r->count; i++) {
+        const piece *p = &r->piece[i];
+        box part = {.rank = rank};
+        bool empty = false;
+
+        if (p->input != input || p->output != output)
+            continue;
+        for (int d = 0; d < rank; d++) {
+            int64_t first = out->from[d] - p->out_from[d], end = out->to[d] - p->out_from[d];
+            int64_t a, b;
+
+            first = first < 0 ? 0 : first;
+            end = end > p->size[d] ? p->size[d] : end;
+            empty = empty || first >= end;
+            a = p->in_from[d] + first * p->in_step[d];
+            b = p->in_from[d] + (end - 1) * p->in_step[d];
+            part.from[p->axis[d]] = a < b ? a : b;
+            part.to[p->axis[d]] = (a < b ? b : a) + 1;
+        }
+        if (!empty)
+            in = box_union(&in, &part);
+    }
+    return in;
+}
+
+/* ---- What the four share: op->state is a reorder ---- */
+
+/* Pieces cover every output. */
+static deconv_status covered_shape(op *op)
+{
+    const reorder *r = op->state;
+    deconv_status status = DECONV_OK;
+
+    for (int o = 0; o < op->n_out; o++) {
+        int64_t dims[DECONV_MAX_RANK] = {0};
+        int rank = op->in_shape[0].rank;
+
+        for (int i = 0; i < r->count; i++) {
+            const piece *p = &r->piece[i];
+
+            for (int d = 0; p->output == o && d < rank; d++)
+                if (p->out_from[d] + p->size[d] > dims[d])
+                    dims[d] = p->out_from[d] + p->size[d];
+        }
+        TRY(shape_make(op->ctx, op->name, dims, (size_t)rank, &op->out_shape[o]));
+    }
+done:
+    return status;
+}
+
+static deconv_status plan(op *op)
+{
+    return reorder_plan(op, op->state);
+}
+
+static void release(op *op)
+{
+    reorder_release(op, op->state);
+}
+
+static deconv_status forward(op *op, const op_pass *pass)
+{
+    return reorder_forward(op, op->state, pass);
+}
+
+static deconv_status inverse(op *op, const op_pass *pass)
+{
+    return reorder_inverse(op, op->state, pass);
+}
+
+static box reach(const op *op, int input, const box *in, int output)
+{
+    return reorder_reach(op, op->state, input, in, output);
+}
+
+static box needs(const op *op, int output, const box *out, int input)
+{
+    return reorder_needs(op, op->state, output, out, input);
+}
+
+/* ---- Transpose ---- */
+
+static deconv_status transpose_init(op *op)
+{
+    const shape *in = &op->in_shape[0];
+    reorder *r = op->state;
+    const int64_t *perm;
+    size_t count;
+    bool seen[DECONV_MAX_RANK] = {false};
+    deconv_status status;
+
+    TRY(attr_ints(op, "perm", &perm, &count));
+    if (perm && count != (size_t)in->rank)
+        OP_FAIL(op, DECONV_ERROR_INVALID, "perm lists %zu dimensions; the input has %d", count,
+                in->rank);
+    TRY(reorder_init(op, r, 1));
+    for (int d = 0; d < in->rank; d++) {
+        int axis = in->rank - 1 - d;
+
+        if (perm)
+            TRY(axis_resolve(op, "perm", perm[d], in->rank, &axis));
+        if (seen[axis])
+            OP_FAIL(op, DECONV_ERROR_INVALID, "perm lists dimension %d twice", axis);
+        seen[axis] = true;
+        r->piece[0].axis[d] = axis;
+        r->piece[0].size[d] = in->dim[axis];
+    }
+done:
+    return status;
+}
+
+/* ---- Slice ---- */
+
+static int64_t clamp(int64_t value, int64_t low, int64_t high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+/* Elements start, start + step, ... before `end` of dimension `axis`. */
+static deconv_status slice_axis(op *op, piece *p, int axis, int64_t start, int64_t end,
+                                int64_t step)
+{
+    int64_t n = op->in_shape[0].dim[axis], first, last, size;
+    deconv_status status = DECONV_OK;
+
+    if (step == 0)
+        OP_FAIL(op, DECONV_ERROR_INVALID, "Slice of dimension %d has step 0", axis);
+    /* A longer step than the dimension picks one element just the same. */
+    step = clamp(step, -n, n);
+    first = start < 0 ? start + n : start;
+    last = end < 0 ? end + n : end;
+    if (step > 0) {
+        first = clamp(first, 0, n);
+        last = clamp(last, 0, n);
+        size = (last - first + step - 1) / step;
+    } else {
+        first = clamp(first, 0, n - 1);
+        last = clamp(last, -1, n - 1);
+        size = (first - last - step - 1) / -step;
+    }
+    if (size < 1)
+        OP_FAIL(op, DECONV_ERROR_UNSUPPORTED,
+                "Slice of dimension %d (size %lld) from %lld to %lld by %lld is empty", axis,
+                (long long)n, (long long)start, (long long)end, (long long)step);
+    p->in_from[axis] = first;
+    p->in_step[axis] = step;
+    p->size[axis] = size;
+done:
+    return status;
+}
+
+static deconv_status slice_init(op *op)
+{
+    const shape *in = &op->in_shape[0];
+    reorder *r = op->state;
+    const int64_t *starts, *ends, *axes, *steps;
+    size_t count, n_ends, n_axes, n_steps;
+    bool seen[DECONV_MAX_RANK] = {false};
+    deconv_status status;
+
+    TRY(param_ints(op, "starts", 1, &starts, &count));
+    TRY(param_ints(op, "ends", 2, &ends, &n_ends));
+    TRY(param_ints(op, "axes", 3, &axes, &n_axes));
+    TRY(param_ints(op, "steps", 4, &steps, &n_steps));
+    if (count < 1 || count > (size_t)in->rank || n_ends != count || (axes && n_axes != count) ||
+        (steps && n_steps != count))
+        OP_FAIL(op, DECONV_ERROR_INVALID,
+                "Slice of %d dimensions has %zu starts, %zu ends, %zu axes and %zu steps", in->rank,
+                count, n_ends, n_axes, n_steps);
+    TRY(reorder_init(op, r, 1));
+    for (size_t i = 0; i < count; i++) {
+        int axis;
+
+        TRY(axis_resolve(op, "axis", axes ? axes[i] : (int64_t)i, in->rank, &axis));
+        if (seen[axis])
+            OP_FAIL(op, DECONV_ERROR_INVALID, "axis %d is listed twice", axis);
+        seen[axis] = true;
+        TRY(slice_axis(op, &r->piece[0], axis, starts[i], ends[i], steps ? steps[i] : 1));
+    }
+done:
+    return status;
+}
+
+/* ---- Concat ---- */
+
+static deconv_status concat_init(op *op)
+{
+    const shape *first = &op->in_shape[0];
+    reorder *r = op->state;
+    int64_t wanted, at = 0;
+    int axis;
+    char here[SHAPE_TEXT], there[SHAPE_TEXT];
+    deconv_status status;
+
+    TRY(attr_int(op, "axis", INT64_MAX, &wanted));
+    if (wanted == INT64_MAX)
+        OP_FAIL(op, DECONV_ERROR_INVALID, "Concat needs an axis");
+    TRY(axis_resolve(op, "axis", wanted, first->rank, &axis));
+    TRY(reorder_init(op, r, op->n_in));
+    for (int i = 0; i < op->n_in; i++) {
+        const shape *s = &op->in_shape[i];
+        piece *p = &r->piece[i];
+        shape rest = *s;
+
+        if (s->rank == first->rank)
+            rest.dim[axis] = first->dim[axis];
+        if (!shape_equal(&rest, first))
+            OP_FAIL(op, DECONV_ERROR_INVALID, "Concat of %s and %s: only dimension %d may differ",
+                    shape_text(first, here, sizeof here), shape_text(s, there, sizeof there), axis);
+        p->input = i;
+        p->size[axis] = s->dim[axis];
+        p->out_from[axis] = at;
+        at += s->dim[axis];
+    }
+done:
+    return status;
+}
+
+/* ---- Split ---- */
+
+enum { SPLIT_UNEVEN = 18 }; /* first opset where the last part may be smaller */
+
+/* The size of part `i`: from `sizes`, else equal parts, the last one smaller. */
+static int64_t part_size(const int64_t *sizes, int64_t whole, int64_t parts, int64_t i)
+{
+    int64_t even = (whole + parts - 1) / parts;
+
+    if (sizes)
+        return sizes[i];
+    return i < parts - 1 ? even : whole - even * (parts - 1);
+}
+
+static deconv_status split_init(op *op)
+{
+    const shape *in = &op->in_shape[0];
+    reorder *r = op->state;
+    const int64_t *sizes;
+    int64_t wanted, parts, whole, at = 0;
+    size_t count;
+    int axis;
+    deconv_status status;
+
+    TRY(attr_int(op, "axis", 0, &wanted));
+    TRY(axis_resolve(op, "axis", wanted, in->rank, &axis));
+    TRY(param_ints(op, "split", 1, &sizes, &count));
+    TRY(attr_int(op, "num_outputs", op->n_out, &parts));
+    if (sizes)
+        parts = (int64_t)count;
+    whole = in->dim[axis];
+    if (parts < op->n_out || parts > whole)
+        OP_FAIL(op, DECONV_ERROR_INVALID,
+                "Split of a dimension of size %lld into %lld parts for %d outputs",
+                (long long)whole, (long long)parts, op->n_out);
+    if (!sizes && whole % parts != 0 && op->opset < SPLIT_UNEVEN)
+        OP_FAIL(op, DECONV_ERROR_INVALID,
+                "Split of a dimension of size %lld into %lld equal parts leaves a rest",
+                (long long)whole, (long long)parts);
+    TRY(reorder_init(op, r, op->n_out));
+    for (int64_t i = 0; i < parts; i++) {
+        int64_t size = part_size(sizes, whole, parts, i);
+
+        if (size < 1 || size > whole - at)
+            OP_FAIL(op, DECONV_ERROR_INVALID,
+                    "Split of a dimension of size %lld: part %lld cannot have size %lld",
+                    (long long)whole, (long long)i, (long long)size);
+        if (i < op->n_out) {
+            r->piece[i].output = (int)i;
+            r->piece[i].size[axis] = size;
+            r->piece[i].in_from[axis] = at;
+        }
+        at += size;
+    }
+    if (at != whole)
+        OP_FAIL(op, DECONV_ERROR_INVALID,
+                "Split of a dimension of size %lld: the parts add up to %lld", (long long)whole,
+                (long long)at);
+done:
+    return status;
+}
+
+/* ---- Tables ---- */
+
+#define REORDER(TYPE, MAX_IN, MAX_OUT, WEIGHTS, INIT)                                              \
+    {                                                                                              \
+        .type = TYPE, .min_in = 1, .max_in = (MAX_IN), .max_out = (MAX_OUT), .weights = (WEIGHTS), \
+        .state_size = sizeof(reorder), .init = INIT, .shape = covered_shape, .plan = plan,         \
+        .release = release, .forward = forward, .inverse = inverse, .reach = reach, .needs = needs \
+    }
+
+const op_class op_transpose = REORDER("Transpose", 1, 1, 0, transpose_init);
+const op_class op_slice = REORDER("Slice", 5, 1, 0x1e, slice_init);
+const op_class op_concat = REORDER("Concat", OP_MANY, 1, 0, concat_init);
+const op_class op_split = REORDER("Split", 2, OP_MANY, 0x2, split_init);

@@ -1,0 +1,424 @@
+/* Projections: choosing the units, seeding, reading the result, and saying where a signal died. */
+#include "inverse.h"
+#include "options.h"
+
+#include <math.h>
+
+void deconv_project_options_init(deconv_project_options *options)
+{
+    *options = (deconv_project_options)DECONV_PROJECT_OPTIONS_INIT;
+}
+
+/* ---- A layer as maps of positions ---- */
+
+typedef struct maps {
+    const char *name;
+    const tensor *activation;
+    int64_t items, units, height, width;
+} maps;
+
+static int64_t map_size(const maps *m)
+{
+    return m->height * m->width;
+}
+
+static int64_t item_size(const maps *m)
+{
+    return m->units * map_size(m);
+}
+
+/* (N,C), (N,C,W) and (N,C,H,W); a vector without a batch is one item. */
+static deconv_status maps_of(const deconv_trace *trace, int value, maps *m)
+{
+    const graph_value *v = &trace->graph->value[value];
+    const shape *s = &v->shape;
+    deconv_status status = DECONV_OK;
+
+    if (s->rank < 1 || s->rank > 4)
+        FAIL(trace->ctx, DECONV_ERROR_UNSUPPORTED,
+             "%s has %d dimensions; units are projected from layers of 1 to 4", v->name, s->rank);
+    m->name = v->name;
+    m->activation = trace->value[value];
+    m->items = s->rank > 1 ? s->dim[0] : 1;
+    m->units = s->rank > 1 ? s->dim[1] : s->dim[0];
+    m->height = s->rank == 4 ? s->dim[2] : 1;
+    m->width = s->rank >= 3 ? s->dim[s->rank - 1] : 1;
+done:
+    return status;
+}
+
+/* ---- Choosing units ---- */
+
+static deconv_status check_range(deconv_ctx *ctx, const maps *m, const char *what, int64_t at,
+                                 int64_t count)
+{
+    if (at >= 0 && at < count)
+        return DECONV_OK;
+    if (count == 1)
+        return error_set(ctx, DECONV_ERROR_INVALID, "%s: %s %lld does not exist; the only one is 0",
+                         m->name, what, (long long)at);
+    return error_set(ctx, DECONV_ERROR_INVALID,
+                     "%s: %s %lld does not exist; the layer has %lld (0-%lld)", m->name, what,
+                     (long long)at, (long long)count, (long long)count - 1);
+}
+
+static deconv_status check_seed(deconv_ctx *ctx, const maps *m, const deconv_seed *seed)
+{
+    deconv_status status = DECONV_OK;
+
+    TRY(check_range(ctx, m, "picture", seed->item, m->items));
+    if (seed->unit != DECONV_STRONGEST)
+        TRY(check_range(ctx, m, m->height * m->width > 1 ? "feature map" : "unit", seed->unit,
+                        m->units));
+    if ((seed->y == DECONV_STRONGEST) != (seed->x == DECONV_STRONGEST) && map_size(m) > 1)
+        FAIL(ctx, DECONV_ERROR_INVALID, "%s: give both row and column, or neither", m->name);
+    if (seed->y != DECONV_STRONGEST)
+        TRY(check_range(ctx, m, "row", seed->y, m->height));
+    if (seed->x != DECONV_STRONGEST)
+        TRY(check_range(ctx, m, "column", seed->x, m->width));
+done:
+    return status;
+}
+
+/* The first of the largest of `count` values; NaN is never the largest. */
+static int64_t largest(const float *values, int64_t count)
+{
+    int64_t best = 0;
+
+    for (int64_t i = 1; i < count; i++)
+        if (values[i] > values[best] || (isnan(values[best]) && !isnan(values[i])))
+            best = i;
+    return best;
+}
+
+/* Fills in what the seed leaves open, from one picture's activations (units, height, width). */
+static void resolve_seed(const maps *m, const deconv_seed *seed, const float *item,
+                         deconv_projection_info *info)
+{
+    int64_t unit = seed->unit, at;
+
+    if (unit == DECONV_STRONGEST)
+        unit = largest(item, item_size(m)) / map_size(m);
+    if (seed->y == DECONV_STRONGEST || seed->x == DECONV_STRONGEST)
+        at = largest(item + unit * map_size(m), map_size(m));
+    else
+        at = seed->y * m->width + seed->x;
+    *info = (deconv_projection_info){.item = seed->item,
+                                     .unit = unit,
+                                     .y = at / m->width,
+                                     .x = at % m->width,
+                                     .activation = item[unit * map_size(m) + at],
+                                     .died_at = -1};
+}
+
+static deconv_status resolve_seeds(deconv_ctx *ctx, const maps *m, const deconv_seed *seeds,
+                                   uint64_t count, deconv_projection_info *infos)
+{
+    deconv_status status = DECONV_OK;
+    float *item = NULL;
+    int64_t loaded = -1;
+    size_t bytes = (size_t)item_size(m) * sizeof(float);
+
+    TRY_ALLOC(item, ctx, (size_t)item_size(m));
+    for (uint64_t i = 0; i < count; i++) {
+        TRY(check_seed(ctx, m, &seeds[i]));
+        if (loaded != seeds[i].item)
+            TRY(buffer_read(ctx, m->activation->data, (size_t)seeds[i].item * bytes, bytes, item));
+        loaded = seeds[i].item;
+        resolve_seed(m, &seeds[i], item, &infos[i]);
+    }
+done:
+    mem_free(ctx, item);
+    return status;
+}
+
+/* ---- Where a signal died ---- */
+
+/* Per value: is any of item `item`'s signal there not zero? */
+typedef struct death_watch {
+    int64_t item, items;
+    bool *alive; /* [n_value] */
+    int died_at; /* layer, -1 as long as something lives */
+} death_watch;
+
+static deconv_status is_alive(const inverse *way, int value, const death_watch *watch, bool *alive)
+{
+    const tensor *t = way->signal[value];
+    int64_t count = shape_count(&t->shape), first = 0;
+    deconv_status status = DECONV_OK;
+    float *values = NULL;
+
+    if (t->shape.rank > 0 && t->shape.dim[0] == watch->items) {
+        count /= watch->items;
+        first = watch->item * count;
+    }
+    TRY_ALLOC(values, way->ctx, (size_t)count);
+    TRY(buffer_read(way->ctx, t->data, (size_t)first * sizeof(float), (size_t)count * sizeof(float),
+                    values));
+    *alive = false;
+    for (int64_t i = 0; i < count && !*alive; i++)
+        *alive = values[i] != 0.0f;
+done:
+    mem_free(way->ctx, values);
+    return status;
+}
+
+static deconv_status watch_for_death(const inverse *way, const inverse_step *step, void *user)
+{
+    const graph_node *node = &way->graph->node[step->node];
+    death_watch *watch = user;
+    deconv_status status = DECONV_OK;
+    bool any = false;
+
+    for (int i = 0; i < node->n_out; i++)
+        if (node->out[i] >= 0)
+            watch->alive[node->out[i]] = false;
+    for (int i = 0; i < node->n_in; i++)
+        if (step->signal_in[i])
+            TRY(is_alive(way, node->in[i], watch, &watch->alive[node->in[i]]));
+    for (int v = 0; v < way->graph->n_value; v++)
+        any = any || watch->alive[v];
+    if (!any && watch->died_at < 0)
+        watch->died_at = way->graph->value[node->out[0]].layer;
+done:
+    return status;
+}
+
+static deconv_status find_death(deconv_trace *trace, inverse *way, int64_t items,
+                                deconv_projection_info *info)
+{
+    const graph *g = way->graph;
+    death_watch watch = {.item = info->item, .items = items, .died_at = -1};
+    deconv_status status = DECONV_OK;
+
+    TRY_ALLOC(watch.alive, way->ctx, (size_t)g->n_value);
+    TRY(is_alive(way, way->from, &watch, &watch.alive[way->from]));
+    if (watch.alive[way->from])
+        TRY(inverse_run(trace, way, watch_for_death, &watch));
+    else
+        watch.died_at = g->value[way->from].layer;
+    info->died_at = watch.died_at;
+done:
+    mem_free(way->ctx, watch.alive);
+    return status;
+}
+
+/* ---- Projecting ---- */
+
+typedef struct job {
+    deconv_trace *trace;
+    maps maps;
+    inverse *way;
+    deconv_seed_value value;
+    tensor *result;
+    deconv_projection_info *infos;
+    uint64_t count;
+} job;
+
+/* Zero everywhere but at the seeds of this round. */
+static deconv_status seed_round(const job *j, const uint8_t *in_round)
+{
+    const maps *m = &j->maps;
+    buffer *signal = j->way->signal[j->way->from]->data;
+    deconv_status status = DECONV_OK;
+
+    TRY(buffer_fill(j->trace->ctx, signal, 0, (size_t)(m->items * item_size(m)) * sizeof(float),
+                    0.0f));
+    for (uint64_t i = 0; i < j->count; i++) {
+        const deconv_projection_info *s = &j->infos[i];
+        int64_t at = ((s->item * m->units + s->unit) * m->height + s->y) * m->width + s->x;
+        float value = j->value == DECONV_SEED_ONE ? 1.0f : s->activation;
+
+        if (in_round[i])
+            TRY(buffer_write(j->trace->ctx, signal, (size_t)at * sizeof(float), sizeof value,
+                             &value));
+    }
+done:
+    return status;
+}
+
+/* Reads the largest absolute value of one finished projection; looks for the death of an empty one.
+ */
+static deconv_status inspect(const job *j, uint64_t index, const uint8_t *in_round)
+{
+    deconv_ctx *ctx = j->trace->ctx;
+    deconv_projection_info *info = &j->infos[index];
+    size_t count = (size_t)(shape_count(&j->result->shape) / (int64_t)j->count);
+    deconv_status status = DECONV_OK;
+    float *values = NULL;
+
+    TRY_ALLOC(values, ctx, count);
+    TRY(buffer_read(ctx, j->result->data, (size_t)index * count * sizeof(float),
+                    count * sizeof(float), values));
+    for (size_t i = 0; i < count; i++) {
+        if (!isfinite(values[i]))
+            FAIL(ctx, DECONV_ERROR_INVALID,
+                 "%s: the projection is not finite; the network or its input overflows",
+                 j->maps.name);
+        info->largest = fmaxf(info->largest, fabsf(values[i]));
+    }
+    if (info->largest == 0.0f) {
+        TRY(seed_round(j, in_round));
+        TRY(find_death(j->trace, j->way, j->maps.items, info));
+    }
+done:
+    mem_free(ctx, values);
+    return status;
+}
+
+static deconv_status run_round(const job *j, const uint8_t *in_round)
+{
+    deconv_ctx *ctx = j->trace->ctx;
+    const tensor *projected = j->way->signal[j->way->to];
+    size_t bytes = buffer_size(j->result->data) / (size_t)j->count;
+    deconv_status status = DECONV_OK;
+
+    TRY(seed_round(j, in_round));
+    TRY(inverse_run(j->trace, j->way, NULL, NULL));
+    for (uint64_t i = 0; i < j->count; i++)
+        if (in_round[i])
+            TRY(buffer_copy(ctx, projected->data, (size_t)j->infos[i].item * bytes, j->result->data,
+                            (size_t)i * bytes, bytes));
+    TRY(device_wait(ctx));
+    for (uint64_t i = 0; i < j->count; i++)
+        if (in_round[i])
+            TRY(inspect(j, i, in_round));
+done:
+    return status;
+}
+
+/* A pass carries one seed per picture of the batch: as many rounds as the busiest picture has
+ * seeds. */
+static deconv_status run_rounds(const job *j)
+{
+    deconv_ctx *ctx = j->trace->ctx;
+    deconv_status status = DECONV_OK;
+    uint8_t *in_round = NULL, *done_before = NULL, *busy = NULL;
+    uint64_t left = j->count;
+
+    TRY_ALLOC(in_round, ctx, (size_t)j->count);
+    TRY_ALLOC(done_before, ctx, (size_t)j->count);
+    TRY_ALLOC(busy, ctx, (size_t)j->maps.items);
+    while (left > 0) {
+        for (int64_t item = 0; item < j->maps.items; item++)
+            busy[item] = 0;
+        for (uint64_t i = 0; i < j->count; i++) {
+            in_round[i] = !done_before[i] && !busy[j->infos[i].item];
+            if (!in_round[i])
+                continue;
+            busy[j->infos[i].item] = 1;
+            done_before[i] = 1;
+            left--;
+        }
+        TRY(run_round(j, in_round));
+    }
+done:
+    mem_free(ctx, in_round);
+    mem_free(ctx, done_before);
+    mem_free(ctx, busy);
+    return status;
+}
+
+/* Checks shared by both ways of projecting; finds the way back. */
+static deconv_status prepare(deconv_trace *trace, uint32_t layer,
+                             const deconv_project_options *options, int *value, inverse **way)
+{
+    const graph *g = trace->graph;
+    deconv_status status = DECONV_OK;
+
+    TRY(graph_layer(g, layer, value));
+    if (!trace->has_run)
+        FAIL(trace->ctx, DECONV_ERROR_INVALID, "the trace has not been run yet");
+    if (!trace->readable[*value])
+        FAIL(trace->ctx, DECONV_ERROR_INVALID, "%s is not kept by this trace; add it to `keep`",
+             g->value[*value].name);
+    if ((unsigned)options->rule > DECONV_RULE_GUIDED || !(trace->rules >> options->rule & 1))
+        FAIL(trace->ctx, DECONV_ERROR_INVALID, "the trace does not serve rule %d",
+             (int)options->rule);
+    if (options->flags & ~trace->flags)
+        FAIL(trace->ctx, DECONV_ERROR_INVALID,
+             "flags 0x%x were not named when the trace was made (0x%x)", options->flags,
+             trace->flags);
+    if (options->input >= (uint32_t)g->model->n_input)
+        FAIL(trace->ctx, DECONV_ERROR_NOT_FOUND, "input %u does not exist; the network has %d",
+             options->input, g->model->n_input);
+    TRY(inverse_prepare(trace, *value, g->model->input[options->input].value, options->rule,
+                        options->flags, way));
+done:
+    return status;
+}
+
+/* `result` must hold `count` of the network's inputs. */
+static deconv_status check_result(const inverse *way, const tensor *result, uint64_t count)
+{
+    shape want = way->graph->value[way->to].shape;
+    char is[SHAPE_TEXT], should[SHAPE_TEXT];
+
+    want.dim[0] = (int64_t)count;
+    if (shape_equal(&result->shape, &want))
+        return DECONV_OK;
+    return error_set(way->ctx, DECONV_ERROR_INVALID, "the projections' tensor is %s; it must be %s",
+                     shape_text(&result->shape, is, sizeof is),
+                     shape_text(&want, should, sizeof should));
+}
+
+deconv_status deconv_project(deconv_trace *trace, uint32_t layer, const deconv_seed *seeds,
+                             uint64_t count, const deconv_project_options *options,
+                             deconv_tensor *projections, deconv_projection_info *infos)
+{
+    deconv_project_options given = DECONV_PROJECT_OPTIONS_INIT;
+    deconv_ctx *ctx = trace->ctx;
+    deconv_status status = DECONV_OK;
+    job j = {.trace = trace, .result = projections, .count = count};
+    int value;
+
+    TRY(OPTIONS_READ(ctx, &given, options));
+    if (count < 1 || count > INT32_MAX)
+        FAIL(ctx, DECONV_ERROR_INVALID, "%llu seeds; at least 1 is wanted",
+             (unsigned long long)count);
+    TRY(prepare(trace, layer, &given, &value, &j.way));
+    TRY(check_result(j.way, projections, count));
+    TRY(maps_of(trace, value, &j.maps));
+    if (j.maps.items != trace->graph->value[j.way->to].shape.dim[0])
+        FAIL(ctx, DECONV_ERROR_UNSUPPORTED,
+             "%s does not keep the batch as its first dimension; project a signal instead",
+             j.maps.name);
+    j.value = given.value;
+    TRY_ALLOC(j.infos, ctx, (size_t)count);
+    TRY(resolve_seeds(ctx, &j.maps, seeds, count, j.infos));
+    TRY(run_rounds(&j));
+    for (uint64_t i = 0; infos && i < count; i++)
+        infos[i] = j.infos[i];
+done:
+    mem_free(ctx, j.infos);
+    return status;
+}
+
+deconv_status deconv_project_signal(deconv_trace *trace, uint32_t layer,
+                                    const deconv_tensor *signal,
+                                    const deconv_project_options *options,
+                                    deconv_tensor *projection)
+{
+    deconv_project_options given = DECONV_PROJECT_OPTIONS_INIT;
+    deconv_ctx *ctx = trace->ctx;
+    char is[SHAPE_TEXT], should[SHAPE_TEXT];
+    deconv_status status = DECONV_OK;
+    inverse *way;
+    int value;
+
+    TRY(OPTIONS_READ(ctx, &given, options));
+    TRY(prepare(trace, layer, &given, &value, &way));
+    TRY(check_result(way, projection, (uint64_t)trace->graph->value[way->to].shape.dim[0]));
+    if (!shape_equal(&signal->shape, &way->signal[value]->shape))
+        FAIL(ctx, DECONV_ERROR_INVALID, "the signal is %s; layer %s is %s",
+             shape_text(&signal->shape, is, sizeof is), trace->graph->value[value].name,
+             shape_text(&way->signal[value]->shape, should, sizeof should));
+    TRY(buffer_copy(ctx, signal->data, 0, way->signal[value]->data, 0,
+                    (size_t)shape_count(&signal->shape) * sizeof(float)));
+    TRY(inverse_run(trace, way, NULL, NULL));
+    TRY(buffer_copy(ctx, way->signal[way->to]->data, 0, projection->data, 0,
+                    (size_t)shape_count(&projection->shape) * sizeof(float)));
+    TRY(device_wait(ctx));
+done:
+    return status;
+}

@@ -1,0 +1,32 @@
+/* A trace as the inverse pass sees it: what one forward pass left behind. */
+#ifndef DECONV_LIB_TRACE_H
+#define DECONV_LIB_TRACE_H
+
+#include "graph.h"
+#include "plan.h"
+
+struct inverse;
+
+struct deconv_trace {
+    deconv_ctx *ctx;
+    graph *graph;
+    uint32_t rules; /* 1 << rule that it serves */
+    uint32_t flags;
+    bool has_run;
+    bool *runs;        /* [n_node] executed by a forward pass */
+    bool *kept;        /* [n_value] still there after the pass */
+    bool *readable;    /* [n_value] kept by the caller's wish */
+    tensor **value;    /* [n_value] activations and weights; NULL where nothing computes them */
+    buffer **switches; /* [n_node] */
+    const tensor **in; /* [widest node] operands of the node at hand */
+    tensor **out;
+    storage storage;
+    struct inverse *inverse; /* the plan of the last inverse pass (inverse.c), NULL at first */
+};
+
+/* Operands of `node` out of the trace: inverse passes see only what is kept. */
+void trace_operands(const deconv_trace *trace, const graph_node *node, bool all);
+
+void inverse_free(struct inverse *inverse);
+
+#endif

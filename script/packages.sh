@@ -1,0 +1,19 @@
+# What libdeconv needs, by distribution. Read by script/bootstrap; a package is named in one place only.
+# shellcheck shell=sh disable=SC2034
+
+# To build and run: compiler, build tools, OpenCL loader and headers, PoCL (OpenCL on any CPU), and
+# the libraries for pictures, ONNX files, JSON and the command line.
+debian_build="gcc libc6-dev cmake ninja-build pkg-config
+    ocl-icd-libopencl1 opencl-c-headers pocl-opencl-icd
+    libstb-dev libprotobuf-c-dev protobuf-c-compiler libcjson-dev libpopt-dev"
+
+# To test: the test framework, and Python's standard library for checks of the command.
+debian_test="libcmocka-dev python3-minimal"
+
+# For continuous integration: the formatter, and a checker of kernels.
+debian_ci="clang-format clang oclgrind"
+
+fedora="gcc cmake ninja-build pkgconf ocl-icd opencl-headers pocl stb-devel protobuf-c-devel
+    protobuf-c-compiler cjson-devel popt-devel libcmocka-devel python3"
+arch="gcc cmake ninja pkgconf ocl-icd opencl-headers pocl stb protobuf-c cjson popt cmocka python"
+homebrew="cmake ninja pkg-config opencl-headers pocl stb protobuf-c cjson popt cmocka python"
