@@ -38,9 +38,10 @@ __kernel void rectify_inverse(__global const float *restrict r, __global const f
     const size_t i = get_global_id(0);
 
     if (i < (size_t)count) {
-        const float signal = guided ? rectified(r[i]) : r[i];
+        const float signal = r[i];
+        const bool stopped = y[i] <= 0.0f || (guided && signal <= 0.0f);
 
-        out[i] = y[i] <= 0.0f ? 0.0f : signal;
+        out[i] = stopped ? 0.0f : signal;
     }
 }
 

@@ -6,15 +6,16 @@
  *   r                      signal at y, dense
  *   out                    signal at an operand that is as large as y, dense
  *
- * One work-item: one element. Global size: size[0] x rows, rows spread over y and z (launch_rows of
- * lib/ops/broadcast.c). The host merges dimensions, so that equal shapes are one row, and a value
- * per channel makes the channels rows.
+ * One work-item: one element. Global size: size[0] x size[1] x size[2]; `flat`, size[0] x all other
+ * positions as one number, spread over y and z, which costs divisions (grid_launch of
+ * lib/ops/broadcast.c). The host merges dimensions: operands of equal shapes need one, a value per
+ * channel of a batch three, and more than that is rare.
  */
 typedef struct grid {
     int size[5];
     int a[5];
     int b[5];
-    int rows;
+    int rank, flat;
 } grid;
 
 typedef struct place {
@@ -24,22 +25,31 @@ typedef struct place {
 /* Where this work-item's element is; false when it has none. */
 bool find(const grid *g, place *p)
 {
-    const size_t row = get_global_id(2) * get_global_size(1) + get_global_id(1);
-    const size_t column = get_global_id(0);
-    uint rest = (uint)row;
+    const size_t x = get_global_id(0), y = get_global_id(1), z = get_global_id(2);
+    const size_t row = g->flat ? z * get_global_size(1) + y : z * g->size[1] + y;
+    bool inside = x < (size_t)g->size[0];
     int a = 0, b = 0;
 
-    for (int d = 1; d < 5; d++) {
-        const int i = (int)(rest % (uint)g->size[d]);
+    if (g->flat) {
+        uint rest = (uint)row;
 
-        rest /= (uint)g->size[d];
-        a += i * g->a[d];
-        b += i * g->b[d];
+        for (int d = 1; d < g->rank; d++) {
+            const int i = (int)(rest % (uint)g->size[d]);
+
+            rest /= (uint)g->size[d];
+            a += i * g->a[d];
+            b += i * g->b[d];
+        }
+        inside = inside && rest == 0;
+    } else {
+        a = (int)y * g->a[1] + (int)z * g->a[2];
+        b = (int)y * g->b[1] + (int)z * g->b[2];
+        inside = inside && y < (size_t)g->size[1] && z < (size_t)g->size[2];
     }
-    p->y = (int)row * g->size[0] + (int)column;
-    p->a = a + (int)column * g->a[0];
-    p->b = b + (int)column * g->b[0];
-    return row < (size_t)g->rows && column < (size_t)g->size[0];
+    p->y = (int)row * g->size[0] + (int)x;
+    p->a = a + (int)x * g->a[0];
+    p->b = b + (int)x * g->b[0];
+    return inside;
 }
 
 /* y = scale a */

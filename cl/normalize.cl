@@ -4,59 +4,64 @@
  *   r     [batch][channels][inner]  signal at y
  *   out   [batch][channels][inner]  signal at x
  *
- * One work-item: one element. Global size: inner x batch * channels, rows spread over y and z
- * (launch_rows of lib/ops/broadcast.c).
+ * One work-item: one element. Global size: inner x channels x batch; `flat`, inner x all channels
+ * as one number, spread over y and z (launch_planes of lib/ops/broadcast.c).
  */
+typedef struct planes {
+    int inner, channels, batch, flat;
+} planes;
 
-/* Row and column of this work-item; false when it is outside. */
-bool find(int rows, int inner, int *row, int *column)
+typedef struct place {
+    int channel; /* of how many */
+    int start;   /* element of channel 0 */
+    int at;      /* element of this work-item */
+} place;
+
+/* Where this work-item's element is; false when it has none. */
+bool find(const planes *s, place *p)
 {
-    const size_t y = get_global_id(2) * get_global_size(1) + get_global_id(1);
     const size_t x = get_global_id(0);
+    size_t y = get_global_id(1), z = get_global_id(2);
 
-    *row = (int)y;
-    *column = (int)x;
-    return y < (size_t)rows && x < (size_t)inner;
+    if (s->flat) {
+        const size_t row = z * get_global_size(1) + y;
+
+        y = row % (size_t)s->channels;
+        z = row / (size_t)s->channels;
+    }
+    p->channel = (int)y;
+    p->start = (int)z * s->channels * s->inner + (int)x;
+    p->at = p->start + p->channel * s->inner;
+    return x < (size_t)s->inner && y < (size_t)s->channels && z < (size_t)s->batch;
 }
 
 /* ---- Batch normalization: y = (x - mean) scale / sqrt(variance + epsilon) + bias ----
  *
  *   scale, bias, mean, variance  [channels]
- *
- * Without inner positions the host makes the channels the columns of a row (`across`), so that
- * neighbouring work-items still read neighbouring elements.
  */
 __kernel void batch_forward(__global const float *restrict x, __global const float *restrict scale,
                             __global const float *restrict bias,
                             __global const float *restrict mean,
                             __global const float *restrict variance, __global float *restrict y,
-                            const int rows, const int inner, const int channels, const int across,
-                            const float epsilon)
+                            const planes s, const float epsilon)
 {
-    int row, column;
+    place p;
 
-    if (find(rows, inner, &row, &column)) {
-        const int c = across ? column : row % channels;
-        const int i = row * inner + column;
-        const float factor = scale[c] / sqrt(variance[c] + epsilon);
+    if (find(&s, &p)) {
+        const int c = p.channel;
 
-        y[i] = fma(x[i] - mean[c], factor, bias[c]);
+        y[p.at] = fma(x[p.at] - mean[c], scale[c] / sqrt(variance[c] + epsilon), bias[c]);
     }
 }
 
 __kernel void batch_inverse(__global const float *restrict r, __global const float *restrict scale,
                             __global const float *restrict variance, __global float *restrict out,
-                            const int rows, const int inner, const int channels, const int across,
-                            const float epsilon)
+                            const planes s, const float epsilon)
 {
-    int row, column;
+    place p;
 
-    if (find(rows, inner, &row, &column)) {
-        const int c = across ? column : row % channels;
-        const int i = row * inner + column;
-
-        out[i] = r[i] * (scale[c] / sqrt(variance[c] + epsilon));
-    }
+    if (find(&s, &p))
+        out[p.at] = r[p.at] * (scale[p.channel] / sqrt(variance[p.channel] + epsilon));
 }
 
 /* ---- Local response normalization: y_c = x_c / base_c^beta ----
@@ -69,7 +74,8 @@ __kernel void batch_inverse(__global const float *restrict r, __global const flo
  * over the channels k that have c in their window: c - above .. c + below.
  */
 typedef struct lrn {
-    int rows, inner, channels, below, above;
+    planes s;
+    int below, above;
     float alpha; /* divided by size */
     float beta, bias;
 } lrn;
@@ -77,11 +83,11 @@ typedef struct lrn {
 /* base of channel `c` of the column that starts at `x`. */
 float lrn_base(const lrn *n, __global const float *x, int c)
 {
-    const int last = min(c + n->above, n->channels - 1);
+    const int last = min(c + n->above, n->s.channels - 1);
     float sum = 0.0f;
 
     for (int k = max(c - n->below, 0); k <= last; k++)
-        sum = fma(x[k * n->inner], x[k * n->inner], sum);
+        sum = fma(x[k * n->s.inner], x[k * n->s.inner], sum);
     return fma(n->alpha, sum, n->bias);
 }
 
@@ -93,37 +99,30 @@ float lrn_factor(const lrn *n, float base)
 
 __kernel void lrn_forward(__global const float *restrict x, __global float *restrict y, const lrn n)
 {
-    int row, column;
+    place p;
 
-    if (find(n.rows, n.inner, &row, &column)) {
-        const int c = row % n.channels;
-        const int start = (row - c) * n.inner + column;
-        const int i = start + c * n.inner;
-
-        y[i] = x[i] * lrn_factor(&n, lrn_base(&n, x + start, c));
-    }
+    if (find(&n.s, &p))
+        y[p.at] = x[p.at] * lrn_factor(&n, lrn_base(&n, x + p.start, p.channel));
 }
 
 __kernel void lrn_inverse(__global const float *restrict r, __global const float *restrict x,
                           __global float *restrict out, const lrn n)
 {
-    int row, column;
+    place p;
 
-    if (find(n.rows, n.inner, &row, &column)) {
-        const int c = row % n.channels;
-        const int start = (row - c) * n.inner + column;
-        const int i = start + c * n.inner;
-        const int last = min(c + n.below, n.channels - 1);
+    if (find(&n.s, &p)) {
+        const int c = p.channel;
+        const int last = min(c + n.below, n.s.channels - 1);
         float sum = 0.0f, own = 0.0f;
 
         for (int k = max(c - n.above, 0); k <= last; k++) {
-            const int j = start + k * n.inner;
-            const float base = lrn_base(&n, x + start, k);
+            const int j = p.start + k * n.s.inner;
+            const float base = lrn_base(&n, x + p.start, k);
             const float factor = lrn_factor(&n, base);
 
             sum = fma(r[j] * x[j], factor / base, sum);
             own = k == c ? factor : own;
         }
-        out[i] = fma(-2.0f * n.alpha * n.beta * x[i], sum, r[i] * own);
+        out[p.at] = fma(-2.0f * n.alpha * n.beta * x[p.at], sum, r[p.at] * own);
     }
 }

@@ -10,7 +10,7 @@
  *
  * One work-item: `chunk` terms of one kept element, in order. How terms are cut into chunks depends
  * on the shapes alone, so a sum is the same on every run and for every group size.
- * Global size: kept x chunks.
+ * Global size: kept x chunks, chunks spread over y and z (launch_rows of lib/ops/broadcast.c).
  */
 typedef struct sum_walk {
     int kept, terms, chunk, chunks;
@@ -45,7 +45,8 @@ void find_run(const sum_walk *w, int element, int t, int *at_r, int *at_p)
                        __global const float *divisor, __global float *out, const sum_walk w,       \
                        const float scale)                                                          \
     {                                                                                              \
-        const size_t element = get_global_id(0), part = get_global_id(1);                          \
+        const size_t element = get_global_id(0);                                                   \
+        const size_t part = get_global_id(2) * get_global_size(1) + get_global_id(1);              \
                                                                                                    \
         if (element >= (size_t)w.kept || part >= (size_t)w.chunks)                                 \
             return;                                                                                \

@@ -16,20 +16,14 @@ void deconv_layer_info_init(deconv_layer_info *info)
 
 /* ---- Opening ---- */
 
-/* The batch that the file fixes: a number in front of every input; 0 when one of them leaves it
- * open. */
+/* The batch that the file fixes: the number in front of the first input; 0 where it is open. */
 static int64_t batch_of(const onnx_model *model)
 {
-    int64_t batch = 1;
+    const onnx_input *first = &model->input[0];
 
-    for (int i = 0; i < model->n_input; i++) {
-        if (model->input[i].rank < 1)
-            continue;
-        if (model->input[i].dim[0] < 0)
-            return 0;
-        batch = model->input[i].dim[0];
-    }
-    return batch;
+    if (first->rank < 1)
+        return 1;
+    return first->dim[0] < 0 ? 0 : first->dim[0];
 }
 
 deconv_status deconv_net_open(deconv_ctx *ctx, const char *path, const deconv_net_options *options,

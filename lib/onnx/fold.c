@@ -6,7 +6,7 @@
 
 /* Elements that folding may make out of less: more than any shape computation or position table
  * needs, and a bound on what a few bytes of a hostile file can ask for. */
-#define FOLD_GROWTH_LIMIT (1 << 26)
+#define FOLD_GROWTH_LIMIT (1 << 24)
 
 /* ---- Inputs and attributes ---- */
 
@@ -195,6 +195,8 @@ static deconv_status check_node(const fold *f)
     const fold_op *op = f->op;
     deconv_status status = DECONV_OK;
 
+    if (op->max_in == FOLD_MANY && f->node->n_in < op->min_in)
+        FOLD_FAIL(f, DECONV_ERROR_FORMAT, "it has no inputs; %s takes one or more", op->type);
     if (f->node->n_in < op->min_in || f->node->n_in > op->max_in)
         FOLD_FAIL(f, DECONV_ERROR_FORMAT, "it has %d inputs; %s takes %d to %d", f->node->n_in,
                   op->type, op->min_in, op->max_in);
@@ -213,9 +215,10 @@ deconv_status onnx_fold(deconv_ctx *ctx, const onnx_node *node, int opset,
                         const host_tensor *const *in, const shape *in_shape, host_tensor **out,
                         bool *folded)
 {
-    fold f = {ctx, find_op(node->type), node, opset, in, in_shape, out};
+    fold f = {ctx, find_op(node->type), node, in, in_shape, out};
     deconv_status status = DECONV_OK;
 
+    (void)opset; /* parameters are taken as attributes or as inputs, whichever are there */
     *folded = false;
     memset(out, 0, (size_t)node->n_out * sizeof out[0]);
     if (!f.op || !inputs_known(&f))

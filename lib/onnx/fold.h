@@ -7,6 +7,8 @@
 #include "node_error.h"
 #include "walk.h"
 
+#define FOLD_MANY INT32_MAX /* max_in of Concat, Min, Max */
+
 typedef struct fold fold;
 
 typedef struct fold_op {
@@ -14,8 +16,9 @@ typedef struct fold_op {
     int min_in, max_in;
     deconv_status (*run)(const fold *f);
 
-    /* Of arithmetic, with one operand (b is 0) or two. Floats are computed in double and rounded
-     * once, which gives what float arithmetic gives. NULL where the operator does not take them. */
+    /* Of arithmetic, with one operand (b is a again) or two. Floats are computed in double and
+     * rounded once, which gives what float arithmetic gives. NULL where the operator does not take
+     * them. */
     double (*on_floats)(double a, double b);
     int64_t (*on_ints)(int64_t a, int64_t b);
     bool gives_bool;
@@ -28,7 +31,6 @@ struct fold {
     deconv_ctx *ctx;
     const fold_op *op;
     const onnx_node *node;
-    int opset;
     const host_tensor *const *in; /* NULL where left out, or by_shape */
     const shape *in_shape;
     host_tensor **out;

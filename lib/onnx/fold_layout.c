@@ -306,7 +306,7 @@ const fold_op fold_layout_ops[] = {
     {"Squeeze", 1, 2, .run = run_squeeze},
     {"Unsqueeze", 1, 2, .run = run_unsqueeze},
     {"Transpose", 1, 1, .run = run_transpose},
-    {"Concat", 1, INT32_MAX, .run = run_concat},
+    {"Concat", 1, FOLD_MANY, .run = run_concat},
     {"Split", 1, 2, .run = run_split, .many_out = true},
     {.type = NULL},
 };

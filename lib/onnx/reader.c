@@ -194,6 +194,7 @@ static deconv_status name_node(reader *r, const Onnx__NodeProto *from, size_t in
     node->name = text_or_empty(from->name);
     TRY(name_check(r->ctx, "a node", node->name));
     TRY(name_check(r->ctx, "an operator", node->type));
+    TRY(name_check(r->ctx, "a domain", from->domain));
     for (size_t i = 0; !*node->name && i < from->n_output; i++) {
         TRY(name_check(r->ctx, "an output", from->output[i]));
         node->name = from->output[i];

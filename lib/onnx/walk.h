@@ -5,7 +5,7 @@
 
 #include "../tensor.h"
 
-#define WALK_TENSORS 4
+#define WALK_TENSORS 3
 #define WALK_RANK    (2 * DECONV_MAX_RANK) /* Tile has two dimensions for each of a tensor */
 
 /* offset[t] is the element of tensor t at the current index. Zeroed but for what the user sets:

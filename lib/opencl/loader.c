@@ -23,10 +23,9 @@ const char *deconv_device_advice(void)
     return "no OpenCL device found: macOS brings OpenCL along; without a GPU, install PoCL "
            "(\"brew install pocl\") and name its loader in DECONV_OPENCL_LIBRARY";
 #else
-    return "no OpenCL device found: install an OpenCL loader and a driver; for the CPU, on Debian "
-           "and Ubuntu \"apt install ocl-icd-libopencl1 pocl-opencl-icd\", on Fedora \"dnf install "
-           "ocl-icd pocl\", on Arch \"pacman -S ocl-icd pocl\"; for a GPU, its vendor's OpenCL "
-           "driver (intel-opencl-icd, mesa-opencl-icd, rocm-opencl-icd, nvidia-opencl-icd)";
+    return "no OpenCL device found: install an OpenCL loader and a driver, for the CPU "
+           "ocl-icd-libopencl1 and pocl-opencl-icd (Debian, Ubuntu) or ocl-icd and pocl (Fedora, "
+           "Arch), for a GPU its vendor's OpenCL driver";
 #endif
 }
 

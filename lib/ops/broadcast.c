@@ -8,17 +8,35 @@
 
 enum {
     GROUP = 64,      /* work-items in a group: a multiple of every device's vector width so far */
-    MAX_ROWS = 32768 /* along y; some drivers take at most 65535 groups along y and z */
+    MAX_ROWS = 32768 /* along y and along z; CUDA devices take at most 65535 groups there */
 };
+
+/* A group is a part of one row, or several rows where they are short. A single row has groups of one
+ * row, so that its kernel need not look at y and z. */
+static deconv_status launch_groups(kernel *kernel, int64_t x, int64_t y, int64_t z)
+{
+    size_t across = 1;
+
+    while (across < GROUP && ((int64_t)across < x || y == 1))
+        across *= 2;
+    return kernel_launch_groups(kernel, x, y, z, across, GROUP / across, 1);
+}
 
 deconv_status launch_rows(kernel *kernel, int64_t width, int64_t rows)
 {
-    size_t across = 1;
     int64_t y = rows < MAX_ROWS ? rows : MAX_ROWS;
 
-    while (across < GROUP && (int64_t)across < width)
-        across *= 2;
-    return kernel_launch_groups(kernel, width, y, (rows + y - 1) / y, across, GROUP / across, 1);
+    return launch_groups(kernel, width, y, (rows + y - 1) / y);
+}
+
+bool planes_flat(int64_t y, int64_t z)
+{
+    return y > MAX_ROWS || z > MAX_ROWS;
+}
+
+deconv_status launch_planes(kernel *kernel, int64_t x, int64_t y, int64_t z)
+{
+    return planes_flat(y, z) ? launch_rows(kernel, x, y * z) : launch_groups(kernel, x, y, z);
 }
 
 /* ---- Merging dimensions ---- */
@@ -69,7 +87,7 @@ grid grid_make(const shape *out, const shape *a, const shape *b)
 {
     walk w = {0};
     int64_t step_a = 1, step_b = 1;
-    grid g = {.rows = 1};
+    grid g = {0};
 
     for (int d = out->rank - 1; d >= 0; d--) {
         int64_t size_a = aligned_size(a, out->rank, d), size_b = aligned_size(b, out->rank, d);
@@ -79,14 +97,20 @@ grid grid_make(const shape *out, const shape *a, const shape *b)
         step_b *= size_b;
     }
     walk_store(&w, g.size, g.a, g.b);
-    for (int d = 1; d < w.rank; d++)
-        g.rows *= g.size[d];
+    g.rank = w.rank;
+    g.flat = w.rank > 3 || planes_flat(g.size[1], g.size[2]);
     return g;
 }
 
 deconv_status grid_launch(kernel *kernel, const grid *g)
 {
-    return launch_rows(kernel, g->size[0], g->rows);
+    int64_t rows = 1;
+
+    if (!g->flat)
+        return launch_planes(kernel, g->size[0], g->size[1], g->size[2]);
+    for (int d = 1; d < g->rank; d++)
+        rows *= g->size[d];
+    return launch_rows(kernel, g->size[0], rows);
 }
 
 box broadcast_needs(const shape *operand, const shape *result, const box *out)

@@ -6,10 +6,16 @@
 
 #include "op.h"
 
-/* Enqueues `rows` rows of `width` work-items, x along a row, in groups of 64. Rows are numbered by
- * get_global_id(2) * get_global_size(1) + get_global_id(1); both must be checked in the kernel.
- * (Left alone, PoCL 3.1 takes groups of 1 for a prime number of items: 30 times slower.) */
+/* ---- Launching, in groups of 64: left alone, PoCL 3.1 takes groups of 1 for a prime number of
+ * work-items and is 30 times slower. Global sizes are rounded up, so kernels check every index.
+ * ---- */
+
+/* `rows` rows of `width` work-items, numbered get_global_id(2) * get_global_size(1) +
+ * get_global_id(1). */
 deconv_status launch_rows(kernel *kernel, int64_t width, int64_t rows);
+/* x * y * z work-items, where planes_flat() launch_rows() of y * z rows: drivers limit y and z. */
+bool planes_flat(int64_t y, int64_t z);
+deconv_status launch_planes(kernel *kernel, int64_t x, int64_t y, int64_t z);
 
 /* ---- Element by element ---- */
 
@@ -18,7 +24,7 @@ typedef struct grid {
     int32_t size[DECONV_MAX_RANK];
     int32_t a[DECONV_MAX_RANK];
     int32_t b[DECONV_MAX_RANK];
-    int32_t rows;
+    int32_t rank, flat;
 } grid;
 
 /* Walks the elements of `out` in the fewest dimensions; `a` and `b` broadcast to it. */

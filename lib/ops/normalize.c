@@ -4,12 +4,28 @@
 
 #include <limits.h>
 
+/* planes of cl/normalize.cl: a tensor as batch x channels x inner. */
+typedef struct planes {
+    int32_t inner, channels, batch, flat;
+} planes;
+
+static planes planes_of(const shape *x)
+{
+    planes p = {.inner = 1, .channels = 1, .batch = (int32_t)x->dim[0]};
+
+    if (x->rank > 1) {
+        p.channels = (int32_t)x->dim[1];
+        p.inner = (int32_t)shape_span(x, 2, x->rank);
+    }
+    p.flat = planes_flat(p.channels, p.batch);
+    return p;
+}
+
 /* ---- BatchNormalization ---- */
 
 typedef struct batch_norm {
     float epsilon;
-    int64_t rows, inner, channels;
-    bool across; /* the channels are the columns of a row: there are no positions */
+    planes planes;
     kernel *forward, *inverse;
 } batch_norm;
 
@@ -47,21 +63,13 @@ static deconv_status batch_norm_shape(op *op)
 
     if (x->rank < 1)
         OP_FAIL(op, DECONV_ERROR_INVALID, "BatchNormalization of a scalar");
-    n->channels = x->rank > 1 ? x->dim[1] : 1;
-    n->inner = x->rank > 1 ? shape_span(x, 2, x->rank) : 1;
-    n->rows = x->dim[0] * n->channels;
-    n->across = n->inner == 1;
-    if (n->across) {
-        n->inner = n->channels;
-        n->rows = x->dim[0];
-    }
+    n->planes = planes_of(x);
     for (int i = SCALE; i <= VARIANCE; i++)
-        if (op->in_shape[i].rank != 1 || op->in_shape[i].dim[0] != n->channels)
+        if (op->in_shape[i].rank != 1 || op->in_shape[i].dim[0] != n->planes.channels)
             OP_FAIL(op, DECONV_ERROR_INVALID,
-                    "%s of BatchNormalization is %s; it must have one value for each of the %lld "
+                    "%s of BatchNormalization is %s; it must have one value for each of the %d "
                     "channels",
-                    name[i], shape_text(&op->in_shape[i], text, sizeof text),
-                    (long long)n->channels);
+                    name[i], shape_text(&op->in_shape[i], text, sizeof text), n->planes.channels);
     op->out_shape[0] = *x;
 done:
     return status;
@@ -88,12 +96,9 @@ static void batch_norm_release(op *op)
 
 static deconv_status batch_norm_launch(const batch_norm *n, kernel *k)
 {
-    arg_int(k, n->rows);
-    arg_int(k, n->inner);
-    arg_int(k, n->channels);
-    arg_int(k, n->across);
+    arg_struct(k, &n->planes, sizeof n->planes);
     arg_float(k, n->epsilon);
-    return launch_rows(k, n->inner, n->rows);
+    return launch_planes(k, n->planes.inner, n->planes.channels, n->planes.batch);
 }
 
 static deconv_status batch_norm_forward(op *op, const op_pass *pass)
@@ -172,7 +177,7 @@ const op_class op_batch_normalization = {.type = "BatchNormalization",
 
 /* lrn of cl/normalize.cl */
 typedef struct lrn_window {
-    int32_t rows, inner, channels;
+    planes planes;
     int32_t below, above; /* a window reaches from channel c - below to c + above */
     float alpha;          /* divided by size */
     float beta, bias;
@@ -188,6 +193,7 @@ static deconv_status lrn_init(op *op)
     lrn_window *w = &((lrn *)op->state)->window;
     const shape *x = &op->in_shape[0];
     char text[SHAPE_TEXT];
+    int32_t channels;
     int64_t size;
     deconv_status status;
 
@@ -202,14 +208,13 @@ static deconv_status lrn_init(op *op)
         OP_FAIL(op, DECONV_ERROR_INVALID, "LRN of %s, which has no channels",
                 shape_text(x, text, sizeof text));
     w->alpha /= (float)size;
-    w->channels = (int32_t)x->dim[1];
-    w->rows = (int32_t)(x->dim[0] * x->dim[1]);
-    w->inner = (int32_t)shape_span(x, 2, x->rank);
+    w->planes = planes_of(x);
+    channels = w->planes.channels;
     w->below = (int32_t)((size - 1) / 2);
     w->above = (int32_t)(size / 2);
     /* A window that is wider than the tensor is clipped anyway; like this no sum overflows. */
-    w->below = w->below < w->channels ? w->below : w->channels;
-    w->above = w->above < w->channels ? w->above : w->channels;
+    w->below = w->below < channels ? w->below : channels;
+    w->above = w->above < channels ? w->above : channels;
 done:
     return status;
 }
@@ -241,8 +246,10 @@ static void lrn_release(op *op)
 
 static deconv_status lrn_launch(const lrn *n, kernel *k)
 {
+    const planes *p = &n->window.planes;
+
     arg_struct(k, &n->window, sizeof n->window);
-    return launch_rows(k, n->window.inner, n->window.rows);
+    return launch_planes(k, p->inner, p->channels, p->batch);
 }
 
 static deconv_status lrn_forward(op *op, const op_pass *pass)

@@ -185,6 +185,7 @@ static deconv_status read_choice(const op *op, const char *name, const char *con
     char possible[160] = "";
     deconv_status status;
 
+    *out = otherwise;
     TRY(attr_string(op, name, names[otherwise], &value));
     for (int i = 0; i < count; i++) {
         if (strcmp(value, names[i]) == 0) {

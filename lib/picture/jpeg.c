@@ -1,10 +1,8 @@
 /* Checks the marker segments of a JPEG before its decoder sees them; nothing is decoded here.
  *
- * Two reasons. A JPEG that ends early decodes to a picture with a grey rest, so the end has to be
- * looked for. And stb_image 2.27 (Debian 12, Ubuntu 22.04 and 24.04) writes past its tables when a
- * Huffman table declares more than 256 symbols. */
-#include <stdio.h>
-
+ * Two reasons. A JPEG that ends early or lacks a scan decodes to a picture with a grey rest, so the
+ * end has to be looked for. And stb_image 2.27 (Debian 12) writes past its tables when a Huffman
+ * table declares more than 256 symbols. */
 #include "picture.h"
 
 enum {

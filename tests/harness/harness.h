@@ -47,6 +47,8 @@ extern const float unwritten[2];
 
 /* The operator through deconv_run_layer: shapes, results, the adjoint identity, determinism. */
 void check_layer(deconv_ctx *ctx, ref_case *c, bool forward_only, report *r);
+/* The library refuses the problem, with a message that names the operator. */
+void check_refused(deconv_ctx *ctx, ref_case *c, report *r);
 /* The operator as a network runs it: weights known on the host, and of the forward pass only what
  * keeps() asked for. */
 void check_as_network(deconv_ctx *ctx, ref_case *c, bool forward_only, report *r);

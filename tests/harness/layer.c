@@ -347,3 +347,36 @@ void check_layer(deconv_ctx *ctx, ref_case *c, bool forward_only, report *r)
     }
     close_case(&d);
 }
+
+void check_refused(deconv_ctx *ctx, ref_case *c, report *r)
+{
+    device_case d = {.ctx = ctx, .c = c, .r = r};
+    deconv_status status;
+    attr_list attrs;
+    uint32_t rank;
+
+    attrs_of(c, &attrs);
+    for (int i = 0; i < c->n_in; i++)
+        if (c->in[i].given && !create_tensor(&d, &c->in[i], &d.in[i]))
+            goto done;
+    status = deconv_layer_create(ctx, c->op->type, c->problem->opset, attrs.attrs,
+                                 (uint64_t)attrs.count, &d.layer);
+    if (status == DECONV_OK)
+        status = deconv_layer_shape(d.layer, (const deconv_tensor *const *)d.in, (uint32_t)c->n_in,
+                                    0, (int64_t[DECONV_MAX_RANK]){0}, &rank);
+    if (check(r, status != DECONV_OK, "it was not refused")) {
+        const char *message = deconv_ctx_message(ctx);
+        size_t length = strlen(c->op->type);
+
+        check(r,
+              status == DECONV_ERROR_INVALID || status == DECONV_ERROR_UNSUPPORTED ||
+                  status == DECONV_ERROR_FORMAT,
+              "refused with status %s", deconv_status_name(status));
+        check(r,
+              !strncmp(message, c->op->type, length) && strchr(": ", message[length]) &&
+                  strlen(message) > length + 10 && !strchr(message, '\n'),
+              "the message does not say what was wrong with %s: '%s'", c->op->type, message);
+    }
+done:
+    close_case(&d);
+}

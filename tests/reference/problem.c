@@ -57,6 +57,8 @@ static bool take_directive(ref_problem *p, const ref_attr *a)
         p->opset = (int)a->ints[0];
     else if (!strcmp(a->name, "ties") && a->type == REF_INTS)
         p->ties = a->ints[0] != 0;
+    else if (!strcmp(a->name, "refused") && a->type == REF_INTS)
+        p->refused = a->ints[0] != 0;
     else if (!strcmp(a->name, "range") && a->type == REF_FLOATS)
         p->range = a->floats[0];
     else if (!strcmp(a->name, "wanted") && a->type == REF_STRING)

@@ -11,6 +11,7 @@
  *   ties=1         values are multiples of 1/4, so that equal values and exact zeros occur
  *   range=30.0     input 0 is in about [-30, 30] instead of about [-1, 1]
  *   wanted=a       the inverse asks for the signals of these inputs only (separated by commas)
+ *   refused=1      the library must refuse the problem
  */
 #ifndef DECONV_TESTS_PROBLEM_H
 #define DECONV_TESTS_PROBLEM_H
@@ -36,7 +37,7 @@ typedef struct ref_problem {
     char line[REF_MAX_LINE];
     char type[REF_MAX_NAME];
     int opset;
-    bool ties;
+    bool ties, refused;
     double range;
     char wanted[REF_MAX_NAME]; /* "": all */
     int n_attrs;               /* inputs among them: reference.c tells them apart */

@@ -76,6 +76,8 @@ struct ref_op {
 /* Makes the case of a problem: inputs allocated, output shapes known. False with c->error set. The
  * case keeps `p` and is closed in either event. */
 bool ref_open(const ref_problem *p, ref_case *c);
+/* The same without outputs, for problems that are to be refused. */
+bool ref_open_inputs(const ref_problem *p, ref_case *c);
 void ref_close(ref_case *c);
 
 /* Fills the inputs with values that depend on the line and `salt` alone, and are exact in float32.

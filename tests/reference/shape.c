@@ -371,6 +371,8 @@ static int64_t padded_position(const char *mode, int64_t p, int64_t n)
         return p;
     if (!strcmp(mode, "edge"))
         return p < 0 ? 0 : n - 1;
+    if (!strcmp(mode, "reflect") && n == 1)
+        return 0;
     while (!strcmp(mode, "reflect") && (p < 0 || p >= n))
         p = p < 0 ? -p : 2 * (n - 1) - p;
     return !strcmp(mode, "reflect") ? p : -1;

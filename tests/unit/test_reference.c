@@ -533,6 +533,8 @@ static void for_each_line(const char *path, visit function, void *user)
             continue;
         if (!ref_parse(text, &p, error, sizeof error))
             fail_msg("%s: %s", text, error);
+        if (p.refused)
+            continue;
         if (!ref_open(&p, &c))
             fail_msg("%s: %s", text, c.error);
         ref_fill_inputs(&c, 1);

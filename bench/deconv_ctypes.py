@@ -1,0 +1,231 @@
+"""libdeconv from Python through ctypes: what the comparisons in this folder need, no more.
+
+The library is taken from $DECONV_LIBRARY, else build/release/lib/libdeconv.so.1.
+"""
+
+import ctypes
+import os
+import pathlib
+
+import numpy as np
+
+RULES = {"deconvnet": 0, "gradient": 1, "guided": 2}
+STRONGEST = -1
+MAX_RANK = 5
+
+_path = os.environ.get(
+    "DECONV_LIBRARY",
+    pathlib.Path(__file__).resolve().parent.parent / "build/release/lib/libdeconv.so.1",
+)
+_lib = ctypes.CDLL(str(_path))
+_lib.deconv_ctx_message.restype = ctypes.c_char_p
+_lib.deconv_version.restype = ctypes.c_char_p
+
+c_void, c_u32, c_i64, c_u64 = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int64, ctypes.c_uint64
+
+
+class LayerInfo(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_u32),
+        ("rank", c_u32),
+        ("shape", c_i64 * MAX_RANK),
+        ("parameters", c_u64),
+        ("field_height", c_i64),
+        ("field_width", c_i64),
+        ("name", ctypes.c_char_p),
+        ("op_type", ctypes.c_char_p),
+    ]
+
+
+class TraceOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_u32),
+        ("rules", c_u32),
+        ("flags", c_u32),
+        ("keep_count", c_u32),
+        ("keep", ctypes.POINTER(c_u32)),
+        ("last", ctypes.POINTER(c_u32)),
+        ("last_count", c_u32),
+        ("reserved", c_u32),
+    ]
+
+
+class Seed(ctypes.Structure):
+    _fields_ = [("item", c_i64), ("unit", c_i64), ("y", c_i64), ("x", c_i64)]
+
+
+class ProjectionInfo(ctypes.Structure):
+    _fields_ = [
+        ("item", c_i64),
+        ("unit", c_i64),
+        ("y", c_i64),
+        ("x", c_i64),
+        ("activation", ctypes.c_float),
+        ("largest", ctypes.c_float),
+        ("died_at", ctypes.c_int32),
+        ("reserved", c_u32),
+    ]
+
+
+class ProjectOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_u32),
+        ("rule", ctypes.c_int),
+        ("flags", c_u32),
+        ("value", ctypes.c_int),
+        ("input", c_u32),
+        ("reserved", c_u32),
+    ]
+
+
+class CtxOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_u32),
+        ("flags", c_u32),
+        ("device", ctypes.c_char_p),
+        ("cache_dir", ctypes.c_char_p),
+        ("level", ctypes.c_int),
+        ("reserved", c_u32),
+        ("log", c_void),
+        ("log_user", c_void),
+        ("progress", c_void),
+        ("progress_user", c_void),
+        ("allocate", c_void),
+        ("release", c_void),
+        ("allocator_user", c_void),
+        ("error", ctypes.c_char_p),
+        ("error_size", c_u64),
+    ]
+
+
+class Error(RuntimeError):
+    pass
+
+
+class Context:
+    def __init__(self, device=None):
+        message = ctypes.create_string_buffer(512)
+        options = CtxOptions()
+        _lib.deconv_ctx_options_init(ctypes.byref(options))
+        options.device = device.encode() if device else None
+        options.error = ctypes.cast(message, ctypes.c_char_p)
+        options.error_size = len(message)
+        self.handle = c_void()
+        if _lib.deconv_ctx_create(ctypes.byref(options), ctypes.byref(self.handle)):
+            raise Error(message.value.decode())
+
+    def check(self, status):
+        if status:
+            raise Error(_lib.deconv_ctx_message(self.handle).decode())
+
+    def tensor(self, array):
+        array = np.ascontiguousarray(array, np.float32)
+        tensor = self.empty(array.shape)
+        data = array.ctypes.data_as(c_void)
+        self.check(_lib.deconv_tensor_write(tensor, data, c_u64(array.size)))
+        return tensor
+
+    def empty(self, shape):
+        tensor = c_void()
+        dims = (c_i64 * len(shape))(*shape)
+        self.check(
+            _lib.deconv_tensor_create(self.handle, dims, len(shape), ctypes.byref(tensor))
+        )
+        return tensor
+
+    def read(self, tensor):
+        _lib.deconv_tensor_size.restype = c_i64
+        rank = _lib.deconv_tensor_rank(tensor)
+        shape = [_lib.deconv_tensor_size(tensor, d) for d in range(rank)]
+        array = np.empty(shape, np.float32)
+        data = array.ctypes.data_as(c_void)
+        self.check(_lib.deconv_tensor_read(tensor, data, c_u64(array.size)))
+        return array
+
+
+class Net:
+    def __init__(self, ctx, path):
+        self.ctx = ctx
+        self.handle = c_void()
+        ctx.check(
+            _lib.deconv_net_open(ctx.handle, str(path).encode(), None, ctypes.byref(self.handle))
+        )
+
+    def close(self):
+        _lib.deconv_net_destroy(self.handle)
+        self.handle = c_void()
+
+    def layers(self):
+        infos = []
+        for i in range(_lib.deconv_net_layer_count(self.handle)):
+            info = LayerInfo(struct_size=ctypes.sizeof(LayerInfo))
+            self.ctx.check(_lib.deconv_net_layer(self.handle, i, ctypes.byref(info)))
+            infos.append(info)
+        return infos
+
+    def find(self, name):
+        index = c_u32()
+        self.ctx.check(_lib.deconv_net_find(self.handle, name.encode(), ctypes.byref(index)))
+        return index.value
+
+    def outputs(self):
+        found = []
+        for i in range(_lib.deconv_net_output_count(self.handle)):
+            layer = c_u32()
+            self.ctx.check(_lib.deconv_net_output(self.handle, i, ctypes.byref(layer)))
+            found.append(layer.value)
+        return found
+
+    def trace(self, batch, keep, rules=("deconvnet", "gradient", "guided")):
+        return Trace(self, batch, keep, rules)
+
+
+class Trace:
+    """One forward pass at a time; `keep` lists layers by index."""
+
+    def __init__(self, net, batch, keep, rules):
+        self.ctx = net.ctx
+        layers = (c_u32 * len(keep))(*keep)
+        options = TraceOptions()
+        _lib.deconv_trace_options_init(ctypes.byref(options))
+        options.rules = sum(1 << RULES[r] for r in rules)
+        options.keep = options.last = layers
+        options.keep_count = options.last_count = len(keep)
+        self.handle = c_void()
+        self.ctx.check(
+            _lib.deconv_trace_create(
+                net.handle, c_i64(batch), ctypes.byref(options), ctypes.byref(self.handle)
+            )
+        )
+
+    def close(self):
+        _lib.deconv_trace_destroy(self.handle)
+        self.handle = c_void()
+
+    def run(self, tensors):
+        inputs = (c_void * len(tensors))(*[t.value for t in tensors])
+        self.ctx.check(_lib.deconv_trace_run(self.handle, inputs, len(tensors)))
+
+    def activation(self, layer):
+        tensor = c_void()
+        self.ctx.check(_lib.deconv_trace_activation(self.handle, layer, ctypes.byref(tensor)))
+        return self.ctx.read(tensor)
+
+    def project(self, layer, seeds, input_shape, rule="deconvnet", result=None):
+        """`seeds`: (item, unit, y, x) tuples. Returns the projections and what is known of them."""
+        options = ProjectOptions()
+        _lib.deconv_project_options_init(ctypes.byref(options))
+        options.rule = RULES[rule]
+        packed = (Seed * len(seeds))(*[Seed(*s) for s in seeds])
+        infos = (ProjectionInfo * len(seeds))()
+        tensor = result or self.ctx.empty((len(seeds), *input_shape))
+        self.ctx.check(
+            _lib.deconv_project(
+                self.handle, layer, packed, c_u64(len(seeds)), ctypes.byref(options), tensor, infos
+            )
+        )
+        if result:
+            return None, infos
+        array = self.ctx.read(tensor)
+        _lib.deconv_tensor_destroy(tensor)
+        return array, infos
