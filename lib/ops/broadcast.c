@@ -11,8 +11,8 @@ enum {
     MAX_ROWS = 32768 /* along y and along z; CUDA devices take at most 65535 groups there */
 };
 
-/* A group is a part of one row, or several rows where they are short. A single row has groups of one
- * row, so that its kernel need not look at y and z. */
+/* A group is a part of one row, or several rows where they are short. A single row has groups of
+ * one row, so that its kernel need not look at y and z. */
 static deconv_status launch_groups(kernel *kernel, int64_t x, int64_t y, int64_t z)
 {
     size_t across = 1;
@@ -253,4 +253,15 @@ deconv_status tensor_copy(const tensor *from, tensor *to)
 deconv_status tensor_clear(tensor *t)
 {
     return buffer_fill(t->ctx, t->data, 0, tensor_bytes(t), 0.0f);
+}
+
+deconv_status tensor_rectify(kernel *rectify, const tensor *from, tensor *to)
+{
+    int64_t count = shape_count(&to->shape);
+
+    kernel_begin(rectify);
+    arg_buffer(rectify, from->data);
+    arg_buffer(rectify, to->data);
+    arg_int(rectify, count);
+    return launch_rows(rectify, count, 1);
 }
