@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-enum { PROBLEMS_PER_OPERATOR = 3, MAX_OPERATORS = 128 };
+enum { PROBLEMS_PER_OPERATOR = 6, MAX_OPERATORS = 128 };
 
 static const int64_t max_elements = 2000;
 

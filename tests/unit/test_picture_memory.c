@@ -3,60 +3,30 @@
 #define _XOPEN_SOURCE 700
 #include "files.h"
 
-#include <stdbool.h>
+#include "../harness/starve.h"
 
-typedef struct heap {
-    long countdown; /* allocations until one fails; negative: none does */
-    long live;
-    bool failed;
-} heap;
-
-static void *allocate(size_t bytes, void *user)
+/* A file that is not written whole is not there at all. */
+static void expect_output(const fixture *f, const char *name, deconv_status status)
 {
-    heap *h = user;
-    void *memory = h->countdown == 0 ? NULL : malloc(bytes);
-
-    if (h->countdown >= 0 && h->countdown-- == 0)
-        h->failed = true;
-    h->live += memory != NULL;
-    return memory;
+    assert_int_equal(access(in_folder(f, name), F_OK) == 0, status == DECONV_OK);
 }
 
-static void release(void *memory, void *user)
+static deconv_status read_and_write(deconv_ctx *ctx, void *user)
 {
-    heap *h = user;
-
-    h->live -= memory != NULL;
-    free(memory);
-}
-
-static deconv_ctx *create_ctx(heap *h)
-{
-    deconv_ctx_options options = DECONV_CTX_OPTIONS_INIT;
-    deconv_ctx *ctx;
-
-    options.cache_dir = "";
-    options.level = DECONV_LOG_ERROR;
-    options.allocate = allocate;
-    options.release = release;
-    options.allocator_user = h;
-    assert_int_equal(deconv_ctx_create(&options, &ctx), DECONV_OK);
-    return ctx;
-}
-
-static deconv_status read_and_write(deconv_ctx *ctx, const fixture *f)
-{
+    const fixture *f = user;
     deconv_picture *p;
     deconv_status status = deconv_picture_read(ctx, in_folder(f, "in.png"), &p);
 
     if (status == DECONV_OK)
         status = deconv_picture_write(p, in_folder(f, "out.png"));
     deconv_picture_destroy(p);
+    expect_output(f, "out.png", status);
     return status;
 }
 
-static deconv_status apply_card(deconv_ctx *ctx, const fixture *f)
+static deconv_status apply_card(deconv_ctx *ctx, void *user)
 {
+    const fixture *f = user;
     deconv_card *card;
     deconv_picture *p = NULL, *cropped = NULL;
     deconv_status status = deconv_card_open(ctx, NULL, in_folder(f, "net.onnx"), &card);
@@ -71,7 +41,7 @@ static deconv_status apply_card(deconv_ctx *ctx, const fixture *f)
     return status;
 }
 
-static deconv_status display_and_montage(deconv_ctx *ctx, const fixture *f)
+static deconv_status display_and_montage(deconv_ctx *ctx, void *user)
 {
     const float values[] = {1, -2, 3, 0};
     const char *caption = "a caption that is longer than the tile is wide";
@@ -79,7 +49,7 @@ static deconv_status display_and_montage(deconv_ctx *ctx, const fixture *f)
     deconv_status status =
         deconv_picture_display(ctx, values, 1, 2, 2, DECONV_SCALING_PERCENTILE, 0, &p);
 
-    (void)f;
+    (void)user;
     if (status == DECONV_OK)
         status = deconv_picture_montage(ctx, (const deconv_picture *const *)&p, &caption, 1, 1, 2,
                                         30, &montage);
@@ -88,49 +58,31 @@ static deconv_status display_and_montage(deconv_ctx *ctx, const fixture *f)
     return status;
 }
 
-static deconv_status save_and_load(deconv_ctx *ctx, const fixture *f)
+static deconv_status save_and_load(deconv_ctx *ctx, void *user)
 {
+    const fixture *f = user;
     deconv_tensor *t;
     deconv_status status = deconv_tensor_load(ctx, in_folder(f, "in.npy"), &t);
 
     if (status == DECONV_OK)
         status = deconv_tensor_save(t, in_folder(f, "out.npy"));
     deconv_tensor_destroy(t);
+    expect_output(f, "out.npy", status);
     return status;
 }
 
-/* Lets allocation 0, 1, 2, ... fail until the work gets by without it. */
-static void exhaust(fixture *f, const char *output,
-                    deconv_status (*work)(deconv_ctx *ctx, const fixture *f))
+static void exhaust(fixture *f, starved_work work)
 {
     heap h = {.countdown = -1};
-    deconv_ctx *ctx = create_ctx(&h);
-    deconv_picture *p;
-    deconv_status status;
-    long failures = 0;
+    deconv_ctx *ctx = heap_context(&h, "");
+    char why[512] = "";
+    long refused;
 
-    /* This thread's place for messages is made with the first of them, and kept. */
-    assert_int_equal(deconv_picture_create(ctx, 0, 0, NULL, &p), DECONV_ERROR_INVALID);
-    for (;; failures++) {
-        long live = h.live;
-
-        h.failed = false;
-        h.countdown = failures;
-        status = work(ctx, f);
-        h.countdown = -1;
-        assert_int_equal(h.live, live);
-        if (!h.failed)
-            break;
-        assert_int_equal(status, DECONV_ERROR_NO_MEMORY);
-        if (!strstr(deconv_ctx_message(ctx), "memory"))
-            fail_msg("allocation %ld: \"%s\"", failures, deconv_ctx_message(ctx));
-        if (output)
-            assert_int_not_equal(access(in_folder(f, output), F_OK), 0);
-    }
-    assert_int_equal(status, DECONV_OK);
-    assert_true(failures >= 3);
-    if (output)
-        assert_int_equal(access(in_folder(f, output), F_OK), 0);
+    assert_non_null(ctx);
+    refused = starve(ctx, &h, work, f, why, sizeof why);
+    if (refused < 0)
+        fail_msg("%s", why);
+    assert_true(refused >= 3);
     deconv_ctx_destroy(ctx);
     assert_int_equal(h.live, 0);
 }
@@ -143,8 +95,8 @@ static void pictures_without_memory(void **state)
     assert_int_equal(deconv_picture_create(f->ctx, 9, 9, NULL, &p), DECONV_OK);
     assert_int_equal(deconv_picture_write(p, in_folder(f, "in.png")), DECONV_OK);
     deconv_picture_destroy(p);
-    exhaust(f, "out.png", read_and_write);
-    exhaust(f, NULL, display_and_montage);
+    exhaust(f, read_and_write);
+    exhaust(f, display_and_montage);
     assert_int_equal(clear_folder(f), 2);
 }
 
@@ -155,7 +107,7 @@ static void cards_without_memory(void **state)
     put_text(f, "labels.txt", "one\ntwo\n");
     put_text(f, "model.json",
              "{\"labels\": \"labels.txt\", \"input\": {\"resize\": 6, \"crop\": 5}}");
-    exhaust(f, NULL, apply_card);
+    exhaust(f, apply_card);
 }
 
 static void arrays_without_memory(void **state)
@@ -166,7 +118,7 @@ static void arrays_without_memory(void **state)
 
     assert_int_equal(deconv_values_save(f->ctx, values, dims, 1, in_folder(f, "in.npy")),
                      DECONV_OK);
-    exhaust(f, "out.npy", save_and_load);
+    exhaust(f, save_and_load);
     assert_int_equal(clear_folder(f), 2);
 }
 
