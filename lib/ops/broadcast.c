@@ -11,8 +11,8 @@ enum {
     MAX_ROWS = 32768 /* along y and along z; CUDA devices take at most 65535 groups there */
 };
 
-/* A group is a part of one row, or several rows where they are short. A single row has groups of one
- * row, so that its kernel need not look at y and z. */
+/* A group is a part of one row, or several rows where they are short. A single row has groups of
+ * one row, so that its kernel need not look at y and z. */
 static deconv_status launch_groups(kernel *kernel, int64_t x, int64_t y, int64_t z)
 {
     size_t across = 1;
