@@ -20,6 +20,7 @@ _path = os.environ.get(
 _lib = ctypes.CDLL(str(_path))
 _lib.deconv_ctx_message.restype = ctypes.c_char_p
 _lib.deconv_version.restype = ctypes.c_char_p
+_lib.deconv_tensor_size.restype = ctypes.c_int64
 
 c_void, c_u32, c_i64, c_u64 = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int64, ctypes.c_uint64
 
@@ -98,8 +99,28 @@ class CtxOptions(ctypes.Structure):
     ]
 
 
+class DeviceInfo(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_u32),
+        ("kind", ctypes.c_int),
+        ("compute_units", c_u32),
+        ("is_default", c_u32),
+        ("global_memory", c_u64),
+        ("max_allocation", c_u64),
+        ("name", ctypes.c_char * 128),
+        ("vendor", ctypes.c_char * 128),
+        ("driver", ctypes.c_char * 128),
+        ("platform", ctypes.c_char * 128),
+        ("version", ctypes.c_char * 128),
+    ]
+
+
 class Error(RuntimeError):
     pass
+
+
+def version():
+    return _lib.deconv_version().decode()
 
 
 class Context:
@@ -118,7 +139,14 @@ class Context:
         if status:
             raise Error(_lib.deconv_ctx_message(self.handle).decode())
 
+    def device(self):
+        """The device in one line."""
+        info = DeviceInfo(struct_size=ctypes.sizeof(DeviceInfo))
+        self.check(_lib.deconv_ctx_device(self.handle, ctypes.byref(info)))
+        return f"{info.name.decode().strip()} ({info.version.decode().strip()})"
+
     def tensor(self, array):
+        """A tensor with the array's values; the caller calls destroy()."""
         array = np.ascontiguousarray(array, np.float32)
         tensor = self.empty(array.shape)
         data = array.ctypes.data_as(c_void)
@@ -133,8 +161,11 @@ class Context:
         )
         return tensor
 
+    @staticmethod
+    def destroy(tensor):
+        _lib.deconv_tensor_destroy(tensor)
+
     def read(self, tensor):
-        _lib.deconv_tensor_size.restype = c_i64
         rank = _lib.deconv_tensor_rank(tensor)
         shape = [_lib.deconv_tensor_size(tensor, d) for d in range(rank)]
         array = np.empty(shape, np.float32)
@@ -202,30 +233,40 @@ class Trace:
         _lib.deconv_trace_destroy(self.handle)
         self.handle = c_void()
 
-    def run(self, tensors):
+    def run(self, arrays):
+        tensors = [self.ctx.tensor(a) for a in arrays]
         inputs = (c_void * len(tensors))(*[t.value for t in tensors])
-        self.ctx.check(_lib.deconv_trace_run(self.handle, inputs, len(tensors)))
+        try:
+            self.ctx.check(_lib.deconv_trace_run(self.handle, inputs, len(tensors)))
+        finally:
+            for tensor in tensors:
+                self.ctx.destroy(tensor)
 
     def activation(self, layer):
         tensor = c_void()
         self.ctx.check(_lib.deconv_trace_activation(self.handle, layer, ctypes.byref(tensor)))
         return self.ctx.read(tensor)
 
-    def project(self, layer, seeds, input_shape, rule="deconvnet", result=None):
+    def project(self, layer, seeds, input_shape, rule="deconvnet"):
         """`seeds`: (item, unit, y, x) tuples. Returns the projections and what is known of them."""
         options = ProjectOptions()
         _lib.deconv_project_options_init(ctypes.byref(options))
         options.rule = RULES[rule]
         packed = (Seed * len(seeds))(*[Seed(*s) for s in seeds])
         infos = (ProjectionInfo * len(seeds))()
-        tensor = result or self.ctx.empty((len(seeds), *input_shape))
-        self.ctx.check(
-            _lib.deconv_project(
-                self.handle, layer, packed, c_u64(len(seeds)), ctypes.byref(options), tensor, infos
+        tensor = self.ctx.empty((len(seeds), *input_shape))
+        try:
+            self.ctx.check(
+                _lib.deconv_project(
+                    self.handle,
+                    layer,
+                    packed,
+                    c_u64(len(seeds)),
+                    ctypes.byref(options),
+                    tensor,
+                    infos,
+                )
             )
-        )
-        if result:
-            return None, infos
-        array = self.ctx.read(tensor)
-        _lib.deconv_tensor_destroy(tensor)
-        return array, infos
+            return self.ctx.read(tensor), infos
+        finally:
+            self.ctx.destroy(tensor)

@@ -26,6 +26,11 @@ typedef struct session {
     deconv_ctx *ctx;
     deconv_net *net;
     deconv_card *card;
+
+    /* Warnings wait here while files are opened: when one cannot be, its error stands alone. */
+    FILE *waiting;
+    char *warnings;
+    size_t warnings_size;
 } session;
 
 /* A table of `session`'s options to include in a subcommand's own. */
@@ -46,6 +51,8 @@ int session_parse(session *s, int argc, const char **argv, struct poptOption *op
 /* The context; then the network and its model card. False: the message was printed. */
 bool session_open(session *s);
 bool session_open_net(session *s, const char *model);
+/* All files are open: prints the warnings that came up meanwhile. */
+void session_warn(session *s);
 void session_close(session *s);
 
 /* "deconv: error: ..." on standard error; returns EXIT_FAILED or EXIT_USAGE. */

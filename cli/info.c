@@ -129,6 +129,7 @@ int command_info(int argc, const char **argv)
     result = EXIT_FAILED;
     if (!session_open(&s) || !session_open_net(&s, model))
         goto done;
+    session_warn(&s);
     if (s.json) {
         json = cJSON_CreateObject();
         cJSON_AddStringToObject(json, "model", model);

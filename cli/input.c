@@ -103,6 +103,7 @@ bool input_open(session *s, const char *path, input *in)
     int64_t want[DECONV_MAX_RANK], fixed_batch;
     const char *name;
     uint32_t rank;
+    bool opened = false;
 
     *in = (input){0};
     if (deconv_net_input_count(s->net) != 1) {
@@ -112,14 +113,17 @@ bool input_open(session *s, const char *path, input *in)
     }
     if (!worked(s, deconv_net_input(s->net, 0, &name, want, &rank, &fixed_batch)))
         return false;
-    if (ends_with(path, ".npy"))
-        return load_values(s, path, want, rank, in);
-    if (fixed_batch > 1) {
+    if (ends_with(path, ".npy")) {
+        opened = load_values(s, path, want, rank, in);
+    } else if (fixed_batch > 1) {
         fail("the network takes batches of %lld; give a .npy file of that many pictures",
              (long long)fixed_batch);
-        return false;
+    } else {
+        opened = load_picture(s, path, want, rank, in);
     }
-    return load_picture(s, path, want, rank, in);
+    if (opened)
+        session_warn(s);
+    return opened;
 }
 
 void input_close(input *in)

@@ -51,14 +51,8 @@ static bool print_top(const session *s, cJSON *json, const float *scores, int co
         fail("no memory: %d classes", count);
         return false;
     }
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         order[i] = i;
-        if (!isfinite(scores[i])) {
-            fail("the output for class %d is not finite; the network or its input overflows", i);
-            free(order);
-            return false;
-        }
-    }
     compared = scores;
     qsort(order, (size_t)count, sizeof *order, by_score);
     for (int i = 0; i < count && i < top; i++)
@@ -67,19 +61,34 @@ static bool print_top(const session *s, cJSON *json, const float *scores, int co
     return true;
 }
 
-static bool print_classes(session *s, const run_options *o, const deconv_tensor *out, int64_t batch,
-                          bool is_probability, cJSON *pictures)
+/* The output as one row of finite scores a picture; NULL: the message was printed. */
+static float *class_scores(const session *s, const deconv_tensor *out, uint64_t classes)
 {
-    uint64_t count = deconv_tensor_count(out) / (uint64_t)batch;
-    float *scores = tensor_values(s, out);
-    bool done = scores != NULL;
+    float *scores;
 
-    for (uint32_t d = 2; done && d < deconv_tensor_rank(out); d++) {
+    for (uint32_t d = 2; d < deconv_tensor_rank(out); d++) {
         if (deconv_tensor_size(out, d) == 1)
             continue;
         fail("the network's output is no vector of classes; read a layer with --layer and --raw");
-        done = false;
+        return NULL;
     }
+    scores = tensor_values(s, out);
+    for (uint64_t i = 0; scores && i < deconv_tensor_count(out); i++) {
+        if (isfinite(scores[i]))
+            continue;
+        fail("the output for class %llu is not finite; the network or its input overflows",
+             (unsigned long long)(i % classes));
+        free(scores);
+        return NULL;
+    }
+    return scores;
+}
+
+static bool print_classes(const session *s, const run_options *o, const float *scores,
+                          uint64_t classes, int64_t batch, bool is_probability, cJSON *pictures)
+{
+    bool done = true;
+
     for (int64_t i = 0; done && i < batch; i++) {
         cJSON *top = NULL;
 
@@ -89,27 +98,41 @@ static bool print_classes(session *s, const run_options *o, const deconv_tensor 
         } else if (batch > 1) {
             printf("picture %lld\n", (long long)i);
         }
-        done = print_top(s, top, scores + (uint64_t)i * count, (int)count, o->top, is_probability);
+        done =
+            print_top(s, top, scores + (uint64_t)i * classes, (int)classes, o->top, is_probability);
     }
-    free(scores);
     return done;
 }
 
+static cJSON *start_json(const run_options *o, const char *model, const char *path)
+{
+    cJSON *json = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(json, "model", model);
+    cJSON_AddStringToObject(json, "input", path);
+    if (o->raw)
+        cJSON_AddStringToObject(json, "raw", o->raw);
+    return json;
+}
+
+/* All that can fail comes before the first output, but for the output itself. */
 static int run(session *s, const run_options *o, const char *model, const char *path)
 {
     deconv_trace_options keep = DECONV_TRACE_OPTIONS_INIT;
     deconv_trace *trace = NULL;
     const deconv_tensor *out;
     uint32_t probabilities, logits, layer;
+    uint64_t classes;
+    float *scores = NULL;
     cJSON *json = NULL, *pictures = NULL;
     input in = {0};
     int result = EXIT_FAILED;
 
-    if (!session_open(s) || !session_open_net(s, model) || !input_open(s, path, &in) ||
+    if (!session_open(s) || !session_open_net(s, model) ||
         !worked(s, deconv_net_classifier(s->net, &probabilities, &logits)))
         goto done;
     layer = probabilities;
-    if (o->layer && !find_layer(s, o->layer, &layer))
+    if ((o->layer && !find_layer(s, o->layer, &layer)) || !input_open(s, path, &in))
         goto done;
     keep.rules = 1 << DECONV_RULE_DECONVNET;
     keep.keep = keep.last = &layer;
@@ -119,22 +142,21 @@ static int run(session *s, const run_options *o, const char *model, const char *
         !worked(s, deconv_trace_activation(trace, layer, &out)))
         goto done;
     progress_clear();
-    if (o->raw && !worked(s, deconv_tensor_save(out, o->raw)))
+    classes = deconv_tensor_count(out) / (uint64_t)in.batch;
+    if ((!o->layer && !(scores = class_scores(s, out, classes))) ||
+        (o->raw && !worked(s, deconv_tensor_save(out, o->raw))))
         goto done;
     if (s->json) {
-        json = cJSON_CreateObject();
-        cJSON_AddStringToObject(json, "model", model);
-        cJSON_AddStringToObject(json, "input", path);
-        if (o->raw)
-            cJSON_AddStringToObject(json, "raw", o->raw);
-        if (!o->layer)
-            pictures = cJSON_AddArrayToObject(json, "pictures");
+        json = start_json(o, model, path);
+        pictures = scores ? cJSON_AddArrayToObject(json, "pictures") : NULL;
     }
-    if (!o->layer && !print_classes(s, o, out, in.batch, probabilities != logits, pictures))
+    if (scores &&
+        !print_classes(s, o, scores, classes, in.batch, probabilities != logits, pictures))
         goto done;
     result = json ? print_json(json) : finish_output();
     json = NULL;
 done:
+    free(scores);
     cJSON_Delete(json);
     deconv_trace_destroy(trace);
     input_close(&in);

@@ -59,10 +59,11 @@ bool worked(const session *s, deconv_status status)
 static void print_log(deconv_log_level level, const char *line, void *user)
 {
     static const char *const names[] = {"error", "warning", "info", "debug"};
+    const session *s = user;
+    bool waits = s->waiting && level == DECONV_LOG_WARNING;
 
-    (void)user;
     progress_clear();
-    fprintf(stderr, "deconv: %s: %s\n", names[level], line);
+    fprintf(waits ? s->waiting : stderr, "deconv: %s: %s\n", names[level], line);
 }
 
 static int32_t print_progress(uint64_t done, uint64_t total, const char *what, void *user)
@@ -165,8 +166,10 @@ bool session_open(session *s)
 
     show_progress = !s->quiet && !s->json && isatty(STDERR_FILENO);
     signal(SIGINT, on_interrupt);
+    s->waiting = open_memstream(&s->warnings, &s->warnings_size);
     options.device = s->device;
     options.log = print_log;
+    options.log_user = s;
     options.level = s->quiet ? DECONV_LOG_ERROR : s->verbose ? DECONV_LOG_INFO : DECONV_LOG_WARNING;
     options.progress = print_progress;
     options.progress_user = &show_progress;
@@ -191,12 +194,30 @@ bool session_open_net(session *s, const char *model)
     return worked(s, deconv_net_open(s->ctx, model, &options, &s->net));
 }
 
+static void stop_waiting(session *s, bool print)
+{
+    if (!s->waiting)
+        return;
+    fclose(s->waiting);
+    if (print && s->warnings)
+        fputs(s->warnings, stderr);
+    free(s->warnings);
+    s->waiting = NULL;
+    s->warnings = NULL;
+}
+
+void session_warn(session *s)
+{
+    stop_waiting(s, true);
+}
+
 void session_close(session *s)
 {
     progress_clear();
     deconv_net_destroy(s->net);
     deconv_card_destroy(s->card);
     deconv_ctx_destroy(s->ctx);
+    stop_waiting(s, false);
     free(s->device);
     free(s->card_path);
 }

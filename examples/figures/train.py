@@ -8,6 +8,7 @@ import argparse
 import json
 import math
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -140,7 +141,9 @@ def write_card(path, mean):
     card = {"labels": "labels.txt",
             "input": {"resize": SIZE, "crop": SIZE, "channels": "rgb", "range": [0, 255],
                       "mean": mean, "std": [1, 1, 1]}}
-    path.write_text(json.dumps(card, indent=2) + "\n")
+    text = json.dumps(card, indent=2)
+    text = re.sub(r"\[[^]]*\]", lambda numbers: " ".join(numbers[0].split()), text)  # one line each
+    path.write_text(text.replace("[ ", "[").replace(" ]", "]") + "\n")
     (path.parent / "labels.txt").write_text("\n".join(LABELS) + "\n")
 
 

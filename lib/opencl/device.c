@@ -1,6 +1,7 @@
 /* Opens the chosen device with one in-order queue, and closes it. Choosing is in select.c. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "device.h"
 #include "select.h"
@@ -66,10 +67,28 @@ static deconv_status open_queue(device *d, cl_platform_id platform, bool profile
     return DECONV_OK;
 }
 
+/* The folder need not hold every source, but one that does not exist is a slip of the pen. */
+static deconv_status read_kernel_dir(device *d)
+{
+    const char *path = getenv("DECONV_KERNEL_DIR");
+    deconv_status status = DECONV_OK;
+    struct stat st;
+
+    if (!path || !path[0])
+        goto done;
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+        FAIL(d->ctx, DECONV_ERROR_NOT_FOUND,
+             "DECONV_KERNEL_DIR is %s, which is no folder; it names one with .cl files", path);
+    d->kernel_dir = mem_strdup(d->ctx, path);
+    if (!d->kernel_dir)
+        status = DECONV_ERROR_NO_MEMORY;
+done:
+    return status;
+}
+
 deconv_status device_open(deconv_ctx *ctx, const char *wanted, const char *cache_dir, bool profile,
                           device **out)
 {
-    const char *kernel_dir = getenv("DECONV_KERNEL_DIR");
     cl_platform_id platform;
     device *d = NULL;
     deconv_status status;
@@ -86,11 +105,7 @@ deconv_status device_open(deconv_ctx *ctx, const char *wanted, const char *cache
     if (profile)
         TRY(profile_create(ctx, &d->profile));
     d->cache_dir = cache_folder(ctx, cache_dir);
-    if (kernel_dir && kernel_dir[0]) {
-        d->kernel_dir = mem_strdup(ctx, kernel_dir);
-        if (!d->kernel_dir)
-            status = DECONV_ERROR_NO_MEMORY;
-    }
+    TRY(read_kernel_dir(d));
 done:
     if (status != DECONV_OK)
         device_close(d);

@@ -173,17 +173,6 @@ static void activation_release(op *op)
 
 /* ---- Passes ---- */
 
-static deconv_status rectify(const activation *f, const tensor *from, tensor *to)
-{
-    int64_t count = shape_count(&to->shape);
-
-    kernel_begin(f->rectify);
-    arg_buffer(f->rectify, from->data);
-    arg_buffer(f->rectify, to->data);
-    arg_int(f->rectify, count);
-    return launch_rows(f->rectify, count, 1);
-}
-
 static deconv_status apply(const activation *f, const tensor *from, tensor *to)
 {
     int64_t count = shape_count(&to->shape);
@@ -204,7 +193,9 @@ static deconv_status activation_forward(op *op, const op_pass *pass)
 
 static deconv_status relu_forward(op *op, const op_pass *pass)
 {
-    return rectify(op->state, pass->in[0], pass->out[0]);
+    const activation *f = op->state;
+
+    return tensor_rectify(f->rectify, pass->in[0], pass->out[0]);
 }
 
 /* The rule's derivative, from the input or, for Relu, the output of the forward pass. */
@@ -238,7 +229,7 @@ static deconv_status activation_inverse(op *op, const op_pass *pass)
         return derive(f, pass, pass->in[0]);
     if (pass->flags & DECONV_INVERSE_APPLY_F)
         return apply(f, pass->signal_out[0], pass->signal_in[0]);
-    return rectify(f, pass->signal_out[0], pass->signal_in[0]);
+    return tensor_rectify(f->rectify, pass->signal_out[0], pass->signal_in[0]);
 }
 
 static deconv_status relu_inverse(op *op, const op_pass *pass)
@@ -250,7 +241,7 @@ static deconv_status relu_inverse(op *op, const op_pass *pass)
     if (!pass->signal_out[0])
         return tensor_clear(pass->signal_in[0]);
     if (pass->rule == DECONV_RULE_DECONVNET)
-        return rectify(f, pass->signal_out[0], pass->signal_in[0]);
+        return tensor_rectify(f->rectify, pass->signal_out[0], pass->signal_in[0]);
     return derive(f, pass, pass->out[0]);
 }
 

@@ -254,3 +254,14 @@ deconv_status tensor_clear(tensor *t)
 {
     return buffer_fill(t->ctx, t->data, 0, tensor_bytes(t), 0.0f);
 }
+
+deconv_status tensor_rectify(kernel *rectify, const tensor *from, tensor *to)
+{
+    int64_t count = shape_count(&to->shape);
+
+    kernel_begin(rectify);
+    arg_buffer(rectify, from->data);
+    arg_buffer(rectify, to->data);
+    arg_int(rectify, count);
+    return launch_rows(rectify, count, 1);
+}

@@ -6,9 +6,10 @@
 
 #include "op.h"
 
-/* ---- Launching, in groups of 64: left alone, PoCL 3.1 takes groups of 1 for a prime number of
- * work-items and is 30 times slower. Global sizes are rounded up, so kernels check every index.
- * ---- */
+/* ---- Launching ---- */
+
+/* In groups of 64: left alone, PoCL 3.1 takes groups of 1 for a prime number of work-items and is
+ * 30 times slower. Global sizes are rounded up, so kernels check every index. */
 
 /* `rows` rows of `width` work-items, numbered get_global_id(2) * get_global_size(1) +
  * get_global_id(1). */
@@ -73,5 +74,7 @@ void sums_release(sums *s);
 /* Whole tensors, enqueued. */
 deconv_status tensor_copy(const tensor *from, tensor *to);
 deconv_status tensor_clear(tensor *t);
+/* to = max(from, 0), by kernel `rectify` of cl/activation.cl. */
+deconv_status tensor_rectify(kernel *rectify, const tensor *from, tensor *to);
 
 #endif

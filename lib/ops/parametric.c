@@ -104,17 +104,6 @@ static deconv_status apply(const parametric *f, const op_pass *pass, const tenso
     return grid_launch(f->forward, &f->grid);
 }
 
-static deconv_status rectify(const parametric *f, const tensor *from, tensor *to)
-{
-    int64_t count = shape_count(&to->shape);
-
-    kernel_begin(f->rectify);
-    arg_buffer(f->rectify, from->data);
-    arg_buffer(f->rectify, to->data);
-    arg_int(f->rectify, count);
-    return launch_rows(f->rectify, count, 1);
-}
-
 static deconv_status derive(const parametric *f, const op_pass *pass)
 {
     kernel_begin(f->inverse);
@@ -144,7 +133,7 @@ static deconv_status parametric_inverse(op *op, const op_pass *pass)
         return derive(f, pass);
     if (pass->flags & DECONV_INVERSE_APPLY_F)
         return apply(f, pass, pass->signal_out[0], pass->signal_in[0]);
-    return rectify(f, pass->signal_out[0], pass->signal_in[0]);
+    return tensor_rectify(f->rectify, pass->signal_out[0], pass->signal_in[0]);
 }
 
 static uint32_t parametric_keeps(const op *op, deconv_rule rule, uint32_t flags)

@@ -9,40 +9,53 @@ static int64_t half_margin(int64_t margin)
     return margin % 2 ? half + half % 2 : half;
 }
 
+/* Whether a crop fits a picture that is, or after resizing would be, `width` x `height`. */
+static deconv_status check_crop(const deconv_card *card, int64_t width, int64_t height,
+                                int64_t crop_width, int64_t crop_height)
+{
+    if (width >= crop_width && height >= crop_height)
+        return DECONV_OK;
+    return error_set(card->ctx, DECONV_ERROR_INVALID,
+                     "%s: no %lld x %lld pixels can be cut out of %lld x %lld; \"resize\" has to "
+                     "make the picture large enough",
+                     card->name, (long long)crop_width, (long long)crop_height, (long long)width,
+                     (long long)height);
+}
+
 static deconv_status crop_centre(const deconv_card *card, const picture *from, int64_t width,
                                  int64_t height, picture **out)
 {
-    if (from->width < width || from->height < height)
-        return error_set(card->ctx, DECONV_ERROR_INVALID,
-                         "%s: no %lld x %lld pixels can be cut out of %lld x %lld; \"resize\" has "
-                         "to make the picture large enough",
-                         card->name, (long long)width, (long long)height, (long long)from->width,
-                         (long long)from->height);
-    return picture_crop(from, half_margin(from->height - height), half_margin(from->width - width),
-                        width, height, out);
+    deconv_status status;
+
+    TRY(check_crop(card, from->width, from->height, width, height));
+    TRY(picture_crop(from, half_margin(from->height - height), half_margin(from->width - width),
+                     width, height, out));
+done:
+    return status;
 }
 
-/* The shorter side becomes `side`; the other one is rounded down, as torchvision does. */
-static deconv_status resize_shorter(const deconv_card *card, const picture *from, int64_t side,
-                                    picture **out)
+/* The shorter side becomes card->resize; the other one is rounded down, as torchvision does. */
+static deconv_status resize_and_crop(const deconv_card *card, const picture *from, int64_t width,
+                                     int64_t height, picture **out)
 {
     bool upright = from->width <= from->height;
     int64_t shorter = upright ? from->width : from->height;
     int64_t longer = upright ? from->height : from->width;
-    int64_t other = side * longer / shorter;
-    deconv_status status =
-        picture_resize(from, upright ? side : other, upright ? other : side, out);
+    int64_t other = card->resize * longer / shorter;
+    int64_t whole_width = upright ? card->resize : other;
+    int64_t whole_height = upright ? other : card->resize;
+    deconv_status status;
 
-    if (status == DECONV_ERROR_UNSUPPORTED)
-        error_prefix(card->ctx, "%s: \"resize\" %lld on a picture of %lld x %lld", card->name,
-                     (long long)side, (long long)from->width, (long long)from->height);
+    TRY(check_crop(card, whole_width, whole_height, width, height));
+    TRY(picture_resize_part(from, whole_width, whole_height, half_margin(whole_height - height),
+                            half_margin(whole_width - width), width, height, out));
+done:
     return status;
 }
 
 deconv_status deconv_card_crop(const deconv_card *card, const deconv_picture *from, int64_t height,
                                int64_t width, deconv_picture **out)
 {
-    deconv_picture *resized = NULL;
     deconv_status status;
 
     *out = NULL;
@@ -53,15 +66,13 @@ deconv_status deconv_card_crop(const deconv_card *card, const deconv_picture *fr
              (long long)card->crop, (long long)height, (long long)width);
     if (from->width == width && from->height == height)
         TRY(picture_crop(from, 0, 0, width, height, out));
-    else if (card->resize) {
-        TRY(resize_shorter(card, from, card->resize, &resized));
-        TRY(crop_centre(card, resized, width, height, out));
-    } else if (card->crop)
+    else if (card->resize)
+        TRY(resize_and_crop(card, from, width, height, out));
+    else if (card->crop)
         TRY(crop_centre(card, from, width, height, out));
     else
         TRY(picture_resize(from, width, height, out));
 done:
-    deconv_picture_destroy(resized);
     return status;
 }
 

@@ -29,6 +29,11 @@ deconv_status picture_alloc(deconv_ctx *ctx, const char *what, int64_t width, in
 /* Resized with the triangle filter, its support widened by the factor of a reduction. Equal to the
  * bit to Pillow's Image.resize(..., BILINEAR), which torchvision and most training code use. */
 deconv_status picture_resize(const picture *from, int64_t width, int64_t height, picture **out);
+/* The part_width x part_height pixels at (top, left) of that, without making the rest: a strip of a
+ * picture may be resized to more than a picture can hold. */
+deconv_status picture_resize_part(const picture *from, int64_t width, int64_t height, int64_t top,
+                                  int64_t left, int64_t part_width, int64_t part_height,
+                                  picture **out);
 
 /* The part of `from` that starts at (top, left); it must lie inside. */
 deconv_status picture_crop(const picture *from, int64_t top, int64_t left, int64_t width,

@@ -28,11 +28,13 @@ static void axis_free(deconv_ctx *ctx, axis_filter *f)
     mem_free(ctx, f->weight);
 }
 
-/* Weights of output position `i`, centred on the middle of the stretch of input it covers. */
-static void axis_position(axis_filter *f, int64_t i, int64_t in, double scale, double *exact)
+/* Weights of output position `at`, centred on the middle of the stretch of input it covers, as
+ * entry `i` of the filter. */
+static void axis_position(axis_filter *f, int64_t i, int64_t at, int64_t in, double scale,
+                          double *exact)
 {
     double widen = scale > 1 ? scale : 1;
-    double centre = ((double)i + 0.5) * scale;
+    double centre = ((double)at + 0.5) * scale;
     int64_t from = (int64_t)(centre - widen + 0.5);
     int64_t to = (int64_t)(centre + widen + 0.5);
     double sum = 0;
@@ -52,7 +54,9 @@ static void axis_position(axis_filter *f, int64_t i, int64_t in, double scale, d
     }
 }
 
-static deconv_status axis_init(deconv_ctx *ctx, axis_filter *f, int64_t in, int64_t out)
+/* For positions first..first+count-1 of an axis of `in` positions resized to `out`. */
+static deconv_status axis_init(deconv_ctx *ctx, axis_filter *f, int64_t in, int64_t out,
+                               int64_t first, int64_t count)
 {
     double scale = (double)in / (double)out;
     double *exact = NULL;
@@ -60,15 +64,15 @@ static deconv_status axis_init(deconv_ctx *ctx, axis_filter *f, int64_t in, int6
     deconv_status status = DECONV_OK;
 
     f->taps = 2 * (int64_t)ceil(scale > 1 ? scale : 1) + 1;
-    if (!size_mul((size_t)out, (size_t)f->taps, &weights))
+    if (!size_mul((size_t)count, (size_t)f->taps, &weights))
         FAIL(ctx, DECONV_ERROR_NO_MEMORY, "no memory: weights to resize %lld to %lld pixels",
              (long long)in, (long long)out);
-    TRY_ALLOC(f->from, ctx, (size_t)out);
-    TRY_ALLOC(f->count, ctx, (size_t)out);
+    TRY_ALLOC(f->from, ctx, (size_t)count);
+    TRY_ALLOC(f->count, ctx, (size_t)count);
     TRY_ALLOC(f->weight, ctx, weights);
     TRY_ALLOC(exact, ctx, (size_t)f->taps);
-    for (int64_t i = 0; i < out; i++)
-        axis_position(f, i, in, scale, exact);
+    for (int64_t i = 0; i < count; i++)
+        axis_position(f, i, first + i, in, scale, exact);
 done:
     mem_free(ctx, exact);
     return status;
@@ -99,7 +103,9 @@ static void axis_run(const axis_filter *f, int64_t out, int64_t lines, const uin
         }
 }
 
-deconv_status picture_resize(const picture *from, int64_t width, int64_t height, picture **out)
+deconv_status picture_resize_part(const picture *from, int64_t width, int64_t height, int64_t top,
+                                  int64_t left, int64_t part_width, int64_t part_height,
+                                  picture **out)
 {
     deconv_ctx *ctx = from->ctx;
     axis_filter across = {0}, down = {0};
@@ -108,15 +114,15 @@ deconv_status picture_resize(const picture *from, int64_t width, int64_t height,
     deconv_status status;
 
     *out = NULL;
-    TRY(picture_check_size(ctx, "resized picture", width, height));
-    TRY(axis_init(ctx, &across, from->width, width));
-    TRY(axis_init(ctx, &down, from->height, height));
-    TRY(picture_alloc(ctx, "resized picture", width, from->height, &wide));
-    TRY(picture_alloc(ctx, "resized picture", width, height, &made));
-    axis_run(&across, width, from->height, from->pixels, step, from->width * step, wide->pixels,
-             step, width * step);
-    axis_run(&down, height, width, wide->pixels, width * step, step, made->pixels, width * step,
-             step);
+    TRY(picture_check_size(ctx, "resized picture", part_width, part_height));
+    TRY(axis_init(ctx, &across, from->width, width, left, part_width));
+    TRY(axis_init(ctx, &down, from->height, height, top, part_height));
+    TRY(picture_alloc(ctx, "resized picture", part_width, from->height, &wide));
+    TRY(picture_alloc(ctx, "resized picture", part_width, part_height, &made));
+    axis_run(&across, part_width, from->height, from->pixels, step, from->width * step,
+             wide->pixels, step, part_width * step);
+    axis_run(&down, part_height, part_width, wide->pixels, part_width * step, step, made->pixels,
+             part_width * step, step);
     *out = made;
     made = NULL;
 done:
@@ -125,4 +131,9 @@ done:
     deconv_picture_destroy(wide);
     deconv_picture_destroy(made);
     return status;
+}
+
+deconv_status picture_resize(const picture *from, int64_t width, int64_t height, picture **out)
+{
+    return picture_resize_part(from, width, height, 0, 0, width, height, out);
 }

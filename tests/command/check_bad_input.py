@@ -1,199 +1,373 @@
 """Broken input, one case after another: the exit status, one clear line, nothing left behind.
 
-    check_bad_input.py DECONV FIGURES
+    check_bad_input.py DECONV FIGURES [--sanitized]
 
-FIGURES is the bundled network's folder. Standard library only.
+FIGURES is the bundled network's folder. --sanitized leaves out the cases that limit the address
+space, which sanitizers fill. Standard library only.
 """
 
 import os
 import pathlib
 import resource
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import typing
 import zlib
 
 import onnx_file as onnx
 
 FAILED, USAGE = 1, 2
+GIB = 1 << 30
+
+
+class Case(typing.NamedTuple):
+    what: str
+    arguments: list
+    status: int
+    words: list = []  # what the line must hold
+    environment: dict = {}
+    limit: tuple = ()  # a resource limit: (which, bytes)
+    stdout: str = ""  # where standard output goes
+
+
+# ---- The broken files ----
+
+
+def npy_header(descr, shape):
+    header = str({"descr": descr, "fortran_order": False, "shape": shape}).encode()
+    header += b" " * (63 - (10 + len(header)) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
 
 
 def npy(descr, shape, data):
-    header = str({"descr": descr, "fortran_order": False, "shape": shape}).encode()
-    header += b" " * (63 - (10 + len(header)) % 64) + b"\n"
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
+    return npy_header(descr, shape) + data
 
 
-def png(width, height, colour_type, depth, row):
+def png(width, height, colour_type, depth, row, palette=b""):
     """A PNG whose rows are all `row`."""
 
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        checksum = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
 
     head = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", head)
+        + (chunk(b"PLTE", palette) if palette else b"")
         + chunk(b"IDAT", zlib.compress((b"\0" + row) * height))
         + chunk(b"IEND", b"")
     )
 
 
-def write_files(folder, network):
-    """The broken files, by name."""
+def model_files(network):
     picture = onnx.value("x", [1, 3, 96, 96])
-    relu = onnx.node("Relu", ["x"], ["y"])
     out = onnx.value("y", [1, 3, 96, 96])
-    files = {
+    relu = onnx.node("Relu", ["x"], ["y"])
+    conv = onnx.node("Conv", ["x", "w"], ["y"])
+    ring = [onnx.node("Add", ["x", "b"], ["y"]), onnx.node("Relu", ["y"], ["b"])]
+    # 30000 pictures in a row, twice: 3.3 GB a tensor.
+    large = [
+        onnx.node("Concat", ["x"] * 30000, ["y"], axis=1),
+        onnx.node("Sigmoid", ["y"], ["z"]),
+    ]
+    return {
         "empty.onnx": b"",
         "text.onnx": b"This is a letter, not a network.\n" * 20,
-        "truncated.onnx": network.read_bytes()[:20000],
+        "truncated.onnx": network[: len(network) // 2],
         "unknown.onnx": onnx.model([onnx.node("Einsum", ["x"], ["y"])], [picture], [out]),
-        "cycle.onnx": onnx.model(
-            [onnx.node("Add", ["x", "b"], ["a"]), onnx.node("Relu", ["a"], ["b"])], [picture], [out]
-        ),
+        "cycle.onnx": onnx.model(ring, [picture], [out]),
         "dangling.onnx": onnx.model([onnx.node("Relu", ["nowhere"], ["y"])], [picture], [out]),
         "opset.onnx": onnx.model([relu], [picture], [out], opset=99),
         "huge.onnx": onnx.model([relu], [onnx.value("x", [1, 3, 1 << 40, 96])], [out]),
-        # Four billion bytes a tensor: fits no device that is given less.
-        "memory.onnx": onnx.model(
-            [onnx.node("Concat", ["x"] * 30000, ["y"], axis=1), onnx.node("Sigmoid", ["y"], ["z"])],
-            [picture],
-            [onnx.value("z", [1, 90000, 96, 96])],
-        ),
+        "memory.onnx": onnx.model(large, [picture], [onnx.value("z", [1, 90000, 96, 96])]),
         "shape.onnx": onnx.model(
-            [onnx.node("Conv", ["x", "w"], ["y"])],
-            [picture],
-            [out],
-            [onnx.weights("w", [4, 5, 3, 3], [0.0] * 180)],
+            [conv], [picture], [out], [onnx.weights("w", [4, 5, 3, 3], [0.0] * 180)]
         ),
-        "empty.png": b"",
-        "text.jpg": b"not a picture\n",
+        "outside.onnx": onnx.model(
+            [conv], [picture], [out], [onnx.external_weights("w", [3, 3, 1, 1], "../../w.bin")]
+        ),
+        "absent.onnx": onnx.model(
+            [conv], [picture], [out], [onnx.external_weights("w", [3, 3, 1, 1], "absent.bin")]
+        ),
+    }
+
+
+def array_files():
+    count = 3 * 96 * 96
+    return {
         "rank.npy": npy("<f4", (96, 96), bytes(4 * 96 * 96)),
         "shape.npy": npy("<f4", (3, 95, 96), bytes(4 * 3 * 95 * 96)),
-        "double.npy": npy("<f8", (3, 96, 96), bytes(8 * 3 * 96 * 96)),
+        "double.npy": npy("<f8", (3, 96, 96), bytes(8 * count)),
+        "bytes.npy": npy("|u1", (3, 96, 96), bytes(count)),
         "short.npy": npy("<f4", (3, 96, 96), bytes(100)),
-        "nan.npy": npy("<f4", (3, 96, 96), struct.pack("<f", float("nan")) * (3 * 96 * 96)),
+        "text.npy": b"1.0, 2.0, 3.0\n",
+        "overflow.npy": npy("<f4", (1 << 40, 1 << 40), bytes(100)),
+        "nan.npy": npy("<f4", (3, 96, 96), struct.pack("<f", float("nan")) * count),
+    }
+
+
+def write_files(folder, deconv, network, picture):
+    files = {
+        **model_files(network.read_bytes()),
+        **array_files(),
+        "empty.png": b"",
+        "text.jpg": b"not a picture\n",
+        "half.png": picture.read_bytes()[: picture.stat().st_size // 2],
+        "bomb.png": png(32768, 32768, 2, 8, b""),
+        "memory.json": b"{}",
         "card.json": b'{"input": {"resize": "large"}}',
         "notjson.json": b"{",
+        "old.png": b"what was here before",
     }
     for name, data in files.items():
         (folder / name).write_bytes(data)
+    shutil.copy(picture, folder / "input.png")
+    (folder / "folder.png").mkdir()
+    (folder / "full.npy").symlink_to("/dev/full")
+    # More than fits into the memory that the case may have; on disk it is one hole.
+    with open(folder / "large.npy", "wb") as large:
+        large.write(npy_header("<f4", (48000, 3, 96, 96)))
+        large.truncate(large.tell() + 4 * 48000 * 3 * 96 * 96)
+    whole = folder / "whole.jpg"
+    subprocess.run([deconv, "project", network, picture, "-q", "-o", whole], check=True,
+                   stdout=subprocess.DEVNULL)
+    (folder / "half.jpg").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
 
 
-def cases(network, picture):
-    """(what, arguments, exit status, words that the line must hold)"""
-    project = ["project", network, picture]
+# ---- The cases ----
+
+
+def usage_cases(network):
+    project = ["project", network, "input.png"]
     return [
-        ("no arguments", [], USAGE, []),
-        ("unknown command", ["paint"], USAGE, ["paint"]),
-        ("unknown option", ["run", "--colour", network, picture], USAGE, ["--colour"]),
-        ("missing argument", ["run", network], USAGE, ["MODEL INPUT"]),
-        ("missing model", ["run", "none.onnx", picture], FAILED, ["none.onnx"]),
-        ("empty model", ["run", "empty.onnx", picture], FAILED, ["empty.onnx"]),
-        ("text as model", ["run", "text.onnx", picture], FAILED, ["text.onnx"]),
-        ("truncated model", ["run", "truncated.onnx", picture], FAILED, ["truncated.onnx"]),
-        ("a folder as model", ["run", ".", picture], FAILED, []),
-        ("unknown operator", ["run", "unknown.onnx", picture], FAILED, ["Einsum", "y"]),
-        ("cycle", ["run", "cycle.onnx", picture], FAILED, []),
-        ("dangling name", ["run", "dangling.onnx", picture], FAILED, ["nowhere"]),
-        ("opset of the future", ["run", "opset.onnx", picture], FAILED, ["99", "21"]),
-        ("huge dimensions", ["info", "huge.onnx"], FAILED, ["x"]),
-        ("weights that do not fit", ["run", "shape.onnx", picture], FAILED, ["y"]),
-        ("missing picture", ["run", network, "none.jpg"], FAILED, ["none.jpg"]),
-        ("empty picture", ["run", network, "empty.png"], FAILED, ["empty.png"]),
-        ("text as picture", ["run", network, "text.jpg"], FAILED, ["text.jpg"]),
-        ("half a JPEG", ["run", network, "half.jpg"], FAILED, ["half.jpg"]),
-        ("half a PNG", ["run", network, "half.png"], FAILED, ["half.png"]),
-        ("unknown layer", project + ["--layer", "pool3"], FAILED, ["pool3", "pool2", "pool4"]),
-        ("unit out of range", project + ["--layer", "pool2", "--unit", "5000"], FAILED, ["5000", "0-"]),
-        ("unit no number", project + ["--unit", "seven"], USAGE, ["seven"]),
-        ("position outside", project + ["--layer", "pool2", "--unit", "0", "--at", "0,500"], FAILED, ["500"]),
-        ("half a position", project + ["--at", "3"], USAGE, ["Y,X"]),
-        ("unknown rule", project + ["--rule", "cam"], USAGE, ["cam", "guided"]),
-        ("npy of two dimensions", ["run", network, "rank.npy"], FAILED, ["rank.npy", "96,96"]),
-        ("npy of another size", ["run", network, "shape.npy"], FAILED, ["3,95,96", "3,96,96"]),
-        ("npy of doubles", ["run", network, "double.npy"], FAILED, ["double.npy", "float32"]),
-        ("npy cut short", ["run", network, "short.npy"], FAILED, ["short.npy"]),
-        ("NaN in the input", ["run", network, "nan.npy"], FAILED, ["finite"]),
-        ("NaN projected", ["project", network, "nan.npy", "--raw", "p.npy"], FAILED, ["finite"]),
-        ("folder that is not there", project + ["-o", "none/out.png"], FAILED, ["none/out.png"]),
-        ("picture format unknown", project + ["-o", "out.tiff"], FAILED, ["out.tiff", "PNG"]),
-        ("raw output unwritable", project + ["--raw", "none/out.npy"], FAILED, ["none/out.npy"]),
-        ("no such device", ["run", "--device", "9", network, picture], FAILED, ["9"]),
-        ("no device of that name", ["run", "--device", "abacus", network, picture], FAILED, ["abacus"]),
-        ("missing card", ["run", "--card", "none.json", network, picture], FAILED, ["none.json"]),
-        ("broken card", ["run", "--card", "notjson.json", network, picture], FAILED, ["notjson.json"]),
-        ("card of wrong type", ["run", "--card", "card.json", network, picture], FAILED, ["resize"]),
+        Case("unknown command", ["paint"], USAGE, ["paint", "project"]),
+        Case("unknown option", ["run", "--colour", network, "input.png"], USAGE, ["--colour"]),
+        Case("missing argument", ["run", network], USAGE, ["MODEL INPUT"]),
+        Case("too many arguments", ["info", network, "input.png"], USAGE, ["MODEL"]),
+        Case("option without its value", project + ["--layer"], USAGE, ["--layer"]),
+        Case("unit no number", project + ["--unit", "seven"], USAGE, ["seven"]),
+        Case("unit negative", project + ["--unit", "-3"], USAGE, ["-3"]),
+        Case("half a position", project + ["--at", "3"], USAGE, ["Y,X"]),
+        Case("unknown rule", project + ["--rule", "cam"], USAGE, ["cam", "guided"]),
+        Case("unknown seed", project + ["--seed", "two"], USAGE, ["two", "one"]),
+        Case("no classes asked for", ["run", network, "input.png", "--top", "0"], USAGE, ["--top"]),
     ]
 
 
-def check(deconv, folder, what, arguments, status, words, limit=None):
-    def set_limit():
-        if limit:
-            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+def model_cases():
+    def run(what, name, *words):
+        return Case(what, ["run", name, "input.png"], FAILED, [name.removesuffix("/"), *words])
 
-    before = sorted(os.listdir(folder))
-    command = [deconv] + [str(a) for a in arguments]
-    result = subprocess.run(command, capture_output=True, cwd=folder, preexec_fn=set_limit, timeout=120)
+    return [
+        run("missing model", "none.onnx"),
+        run("empty model", "empty.onnx", "empty"),
+        run("text as model", "text.onnx"),
+        run("truncated model", "truncated.onnx"),
+        run("a folder as model", "folder.png", "folder"),
+        Case("unknown operator", ["run", "unknown.onnx", "input.png"], FAILED, ["y", "Einsum"]),
+        run("cycle", "cycle.onnx", "cycle"),
+        run("dangling name", "dangling.onnx", "nowhere"),
+        run("opset of the future", "opset.onnx", "99", "21"),
+        Case("huge dimensions", ["info", "huge.onnx"], FAILED, ["huge.onnx", "'x'"]),
+        Case("weights that do not fit", ["run", "shape.onnx", "input.png"], FAILED, ["4x5x3x3"]),
+        Case("weights outside the folder", ["run", "outside.onnx", "input.png"], FAILED, ["w.bin"]),
+        Case("weights that are not there", ["info", "absent.onnx"], FAILED, ["absent.bin"]),
+    ]
+
+
+def input_cases(network):
+    def run(what, name, *words):
+        return Case(what, ["run", network, name], FAILED, [name, *words])
+
+    return [
+        run("missing picture", "none.jpg"),
+        run("empty picture", "empty.png", "empty"),
+        run("text as picture", "text.jpg", "JPEG"),
+        run("half a JPEG", "half.jpg", "cut off"),
+        run("half a PNG", "half.png", "cut off"),
+        run("a PNG of a billion pixels", "bomb.png"),
+        run("a folder as picture", "folder.png", "folder"),
+        run("npy of two dimensions", "rank.npy", "96,96"),
+        run("npy of another size", "shape.npy", "3,95,96", "3,96,96"),
+        run("npy of doubles", "double.npy", "float32"),
+        run("npy of bytes", "bytes.npy", "float32"),
+        run("npy cut short", "short.npy", "100"),
+        run("text as npy", "text.npy"),
+        run("npy of no possible size", "overflow.npy"),
+        Case("NaN in the input", ["run", network, "nan.npy", "--raw", "p.npy"], FAILED, ["finite"]),
+        Case("NaN projected", ["project", network, "nan.npy", "--raw", "p.npy"], FAILED,
+             ["finite"]),
+    ]
+
+
+def unit_cases(network):
+    project = ["project", network, "input.png"]
+    pool2 = project + ["--layer", "pool2"]
+    return [
+        Case("unknown layer", project + ["--layer", "pool3"], FAILED, ["pool3", "pool2", "pool4"]),
+        Case("unknown layer to run", ["run", network, "input.png", "--layer", "cnov1", "--raw",
+                                      "r.npy"], FAILED, ["cnov1", "conv1"]),
+        Case("unit out of range", pool2 + ["--unit", "5000"], FAILED, ["pool2", "5000", "0-63"]),
+        Case("row outside the map", pool2 + ["--unit", "0", "--at", "500,0"], FAILED,
+             ["pool2", "500", "0-10"]),
+        Case("column outside the map", pool2 + ["--unit", "0", "--at", "0,11"], FAILED,
+             ["pool2", "11", "0-10"]),
+        Case("position in a vector", project + ["--layer", "fc5", "--unit", "0", "--at", "0,1"],
+             FAILED, ["fc5"]),
+    ]
+
+
+def output_cases(network):
+    project = ["project", network, "input.png"]
+    return [
+        Case("folder that is not there", project + ["-o", "none/out.png"], FAILED, ["none/out.png"]),
+        Case("a folder as output", project + ["-o", "folder.png"], FAILED, ["folder.png"]),
+        Case("picture format unknown", project + ["-o", "out.tiff"], FAILED, ["out.tiff", ".png"]),
+        Case("raw output unwritable", project + ["--raw", "none/out.npy"], FAILED, ["none/out.npy"]),
+        Case("raw output to a full disk", project + ["--raw", "full.npy"], FAILED, ["No space"]),
+        Case("disk full while writing", project + ["--raw", "out.npy"], FAILED,
+             ["out.npy", "too large"], limit=(resource.RLIMIT_FSIZE, 50000)),
+        Case("old output is kept", project + ["--unit", "5000", "-o", "old.png"], FAILED, ["5000"]),
+        Case("standard output full", ["run", network, "input.png"], FAILED, ["standard output"],
+             stdout="/dev/full"),
+        Case("standard output full, JSON", ["info", network, "--json"], FAILED,
+             ["standard output"], stdout="/dev/full"),
+    ]
+
+
+def surroundings_cases(network):
+    run = ["run", network, "input.png"]
+    return [
+        Case("no such device", run + ["--device", "9"], FAILED, ["device 9"]),
+        Case("no device of that name", run + ["--device", "abacus"], FAILED, ["abacus"]),
+        Case("DECONV_DEVICE wrong", run, FAILED, ["DECONV_DEVICE", "abacus"],
+             {"DECONV_DEVICE": "abacus"}),
+        Case("no driver", run, FAILED, ["pocl-opencl-icd"], {"OCL_ICD_VENDORS": "/nowhere/"}),
+        Case("no driver to list", ["devices"], FAILED, ["pocl-opencl-icd"],
+             {"OCL_ICD_VENDORS": "/nowhere/"}),
+        Case("no loader", run, FAILED, ["/nowhere/libOpenCL.so"],
+             {"DECONV_OPENCL_LIBRARY": "/nowhere/libOpenCL.so"}),
+        Case("no kernels", run, FAILED, ["/nowhere"], {"DECONV_KERNEL_DIR": "/nowhere"}),
+        Case("missing card", run + ["--card", "none.json"], FAILED, ["none.json"]),
+        Case("broken card", run + ["--card", "notjson.json"], FAILED, ["notjson.json"]),
+        Case("card of wrong type", run + ["--card", "card.json"], FAILED, ["card.json", "resize"]),
+    ]
+
+
+def memory_cases(network, sanitized):
+    """3.3 GB a tensor on a device that has 1 GiB, then in a process that may have 4."""
+    run = ["run", "memory.onnx", "input.png"]
+    cases = [Case("no device memory", run, FAILED, ["no memory"], {"POCL_MEMORY_LIMIT": "1"})]
+    if not sanitized:
+        limit = (resource.RLIMIT_AS, 4 * GIB)
+        cases += [
+            Case("no memory", run, FAILED, ["memory"], limit=limit),
+            Case("no memory for the input", ["run", network, "large.npy"], FAILED, ["no memory"],
+                 limit=limit),
+        ]
+    return cases
+
+
+# ---- Running them ----
+
+
+def snapshot(folder):
+    return {
+        path.name: (path.lstat().st_size, path.lstat().st_mtime_ns) for path in folder.iterdir()
+    }
+
+
+def run(deconv, folder, case):
+    def prepare():
+        if case.limit:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(case.limit[0], (case.limit[1], case.limit[1]))
+
+    stdout = open(case.stdout, "w") if case.stdout else subprocess.PIPE
+    return subprocess.run([deconv] + [str(a) for a in case.arguments], stdout=stdout,
+                          stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=folder,
+                          env={**os.environ, **case.environment}, preexec_fn=prepare, timeout=300)
+
+
+def check(deconv, folder, case):
+    before = snapshot(folder)
+    result = run(deconv, folder, case)
     errors = result.stderr.decode()
-    lines = [line for line in errors.splitlines() if not line.startswith("deconv: warning: ")]
     problems = []
-    if result.returncode != status:
-        problems.append(f"status {result.returncode}, not {status}")
-    if what != "no arguments" and (len(lines) != 1 or not lines[0].startswith("deconv: error: ")):
+    if result.returncode != case.status:
+        problems.append(f"status {result.returncode}, not {case.status}")
+    if errors.count("\n") != 1 or not errors.startswith("deconv: error: "):
         problems.append("not one line of error")
-    problems += [f"does not name {word}" for word in words if word not in errors]
+    problems += [f"does not name {word}" for word in case.words if word not in errors]
     if result.stdout:
         problems.append(f"wrote {result.stdout!r}")
-    left = sorted(set(os.listdir(folder)) - set(before))
-    if left:
-        problems.append(f"left {left} behind")
-    print(f"{'FAIL' if problems else 'ok  '} {what}: {'; '.join(problems)}")
+    after = snapshot(folder)
+    problems += [f"changed {name}" for name in before if after.get(name) != before[name]]
+    problems += [f"left {name} behind" for name in after if name not in before]
+    print(f"{'FAIL' if problems else 'ok  '} {case.what}: {'; '.join(problems)}")
     print("     " + errors.strip().replace("\n", "\n     "))
     return bool(problems)
 
 
 def check_accepted(deconv, folder, network):
     """Pictures that look odd and are fine."""
-    failures = 0
     pictures = {
         "grey.png": png(70, 50, 0, 8, bytes(range(70))),
+        "grey-alpha.png": png(40, 50, 4, 8, b"\x40\x80" * 40),
+        "deep-grey.png": png(50, 50, 0, 16, b"\x40\x80" * 50),
         "rgba.png": png(64, 64, 6, 8, bytes([200, 100, 50, 128]) * 64),
         "deep.png": png(96, 96, 2, 16, bytes([200, 7] * 3) * 96),
+        "deep-rgba.png": png(30, 96, 6, 16, bytes([200, 7] * 4) * 30),
+        "palette.png": png(64, 64, 3, 1, b"\xaa" * 8, b"\x10\x20\x30\xff\xee\xdd"),
         "one-pixel.png": png(1, 1, 2, 8, b"\x80\x40\x20"),
         "wide.png": png(2000, 3, 2, 8, b"\x10\x20\x30" * 2000),
+        "line.png": png(1, 20000, 2, 8, b"\x10\x20\x30"),
+        "large.png": png(6000, 5000, 2, 8, b"\x10\x20\x30" * 6000),
     }
+    failures = 0
     for name, data in pictures.items():
         (folder / name).write_bytes(data)
         result = subprocess.run([deconv, "run", network, name], capture_output=True, cwd=folder)
         good = result.returncode == 0 and not result.stderr and result.stdout.count(b"\n") == 5
         failures += not good
         print(f"{'ok  ' if good else 'FAIL'} {name} is taken: {result.stderr.decode().strip()}")
-    return failures
+    return failures, len(pictures)
+
+
+def check_no_arguments(deconv):
+    result = subprocess.run([deconv], capture_output=True)
+    good = result.returncode == USAGE and not result.stdout and b"Usage: deconv" in result.stderr
+    print(f"{'ok  ' if good else 'FAIL'} no arguments: help on standard error")
+    return not good
 
 
 def main():
     deconv = pathlib.Path(sys.argv[1]).resolve()
     figures = pathlib.Path(sys.argv[2]).resolve()
-    network, picture = figures / "zfnet-small.onnx", figures / "face.png"
+    sanitized = "--sanitized" in sys.argv[3:]
+    network = figures / "zfnet-small.onnx"
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        write_files(folder, network)
-        (folder / "half.png").write_bytes(picture.read_bytes()[: picture.stat().st_size // 2])
-        whole = folder / "whole.jpg"
-        subprocess.run([deconv, "project", network, picture, "-q", "-o", whole], check=True)
-        (folder / "half.jpg").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-        failures = sum(check(deconv, folder, *case) for case in cases(network, picture))
-        shutil.copy(picture, folder / "input.png")
-        failures += check(
-            deconv, folder, "no memory", ["run", "memory.onnx", "input.png"], FAILED, ["memory"], 4 << 30
+        write_files(folder, deconv, network, figures / "face.png")
+        cases = (
+            usage_cases(network)
+            + model_cases()
+            + input_cases(network)
+            + unit_cases(network)
+            + output_cases(network)
+            + surroundings_cases(network)
+            + memory_cases(network, sanitized)
         )
-        failures += check_accepted(deconv, folder, network)
-    print(f"{failures} failures")
-    return failures != 0
+        failures = sum(check(deconv, folder, case) for case in cases)
+        failures += check_no_arguments(deconv)
+        odd_failures, odd = check_accepted(deconv, folder, network)
+    print(f"{len(cases) + 1} broken inputs and {odd} odd pictures, {failures + odd_failures} failures")
+    return failures + odd_failures != 0
 
 
 if __name__ == "__main__":

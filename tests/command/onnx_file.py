@@ -44,6 +44,18 @@ def weights(name, shape, values):
     return b"".join(number(1, d) for d in shape) + number(2, 1) + text(8, name) + text(9, data)
 
 
+def external_weights(name, shape, path):
+    """Weights that lie in another file."""
+    entry = text(1, "location") + text(2, path)
+    return (
+        b"".join(number(1, d) for d in shape)
+        + number(2, 1)
+        + text(8, name)
+        + text(13, entry)
+        + number(14, 1)
+    )
+
+
 def value(name, shape):
     dims = b"".join(text(1, number(1, d) if isinstance(d, int) else text(2, d)) for d in shape)
     return text(1, name) + text(2, text(1, number(1, 1) + text(2, dims)))

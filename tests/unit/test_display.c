@@ -390,6 +390,22 @@ static void even_pictures_stay_even(void **state)
     deconv_picture_destroy(p);
 }
 
+/* Bit for bit what cutting it out of the whole would give. */
+static void a_part_is_cut_out_of_the_whole(void **state)
+{
+    fixture *f = *state;
+    deconv_picture *p = pattern(f, 7, 5), *whole, *cut, *part;
+
+    assert_int_equal(picture_resize(p, 23, 14, &whole), DECONV_OK);
+    assert_int_equal(picture_crop(whole, 2, 9, 11, 8, &cut), DECONV_OK);
+    assert_int_equal(picture_resize_part(p, 23, 14, 2, 9, 11, 8, &part), DECONV_OK);
+    assert_memory_equal(deconv_picture_pixels(part), deconv_picture_pixels(cut), 11 * 8 * 3);
+    deconv_picture_destroy(part);
+    deconv_picture_destroy(cut);
+    deconv_picture_destroy(whole);
+    deconv_picture_destroy(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -405,6 +421,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(captions_grow_with_the_cells, set_up, tear_down),
         cmocka_unit_test_setup_teardown(impossible_montages_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(resizing_equals_pillow, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_part_is_cut_out_of_the_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(even_pictures_stay_even, set_up, tear_down),
     };
 
