@@ -175,10 +175,12 @@ static deconv_status add_node(graph *g, const onnx_node *from, const operands *x
     node->n_out = from->n_out;
     TRY(op_create(g->ctx, from->type, name, g->model->opset, from->attrs, from->attr_count,
                   from->n_in, x->shape, x->constant, x->is_weight, from->n_out, &node->op));
+    node->op->scratch = &g->scratch;
     for (int i = 0; i < from->n_in; i++) {
         if (from->in[i] < 0)
             continue;
         TRY(upload(g, from->in[i], weights));
+        node->op->weight[i] = g->value[from->in[i]].weight;
         from_input = from_input || g->value[from->in[i]].from_input;
     }
     for (int i = 0; i < from->n_out; i++) {
@@ -265,22 +267,11 @@ void graph_drop(graph *g)
         deconv_tensor_destroy(g->value[i].weight);
         host_tensor_free(g->ctx, g->value[i].folded);
     }
+    scratch_free(&g->scratch);
     mem_free(g->ctx, g->node);
     mem_free(g->ctx, g->value);
     mem_free(g->ctx, g->layer);
     mem_free(g->ctx, g);
-}
-
-deconv_status graph_plan_node(graph *g, int node)
-{
-    deconv_status status = DECONV_OK;
-
-    if (!g->node[node].planned) {
-        TRY(op_plan(g->node[node].op));
-        g->node[node].planned = true;
-    }
-done:
-    return status;
 }
 
 /* ---- Asking ---- */

@@ -20,7 +20,6 @@ typedef struct graph_value {
 
 typedef struct graph_node {
     op *op;
-    bool planned;
     int *in; /* values, -1 where an optional input is left out */
     int n_in;
     int *out; /* values, -1 where the output is not wanted */
@@ -38,6 +37,7 @@ typedef struct graph {
     int n_node;
     int *layer; /* value of each layer */
     int n_layer;
+    scratch scratch; /* of all its operators */
 } graph;
 
 /* Sizes that the file leaves open. */
@@ -52,9 +52,6 @@ deconv_status graph_build(deconv_ctx *ctx, const onnx_model *model, const graph_
                           tensor **weights, graph **out);
 graph *graph_hold(graph *g);
 void graph_drop(graph *g);
-
-/* Kernels and scratch of one node, once. */
-deconv_status graph_plan_node(graph *g, int node);
 
 /* Layer index -> value number, checked. */
 deconv_status graph_layer(const graph *g, uint32_t layer, int *value);

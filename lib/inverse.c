@@ -251,6 +251,8 @@ static deconv_status inverse_create(deconv_trace *trace, int from, int to, decon
     TRY(plan_steps(way, &p));
     TRY(make_signals(way, &p));
     TRY(bind_steps(way, &p));
+    for (int k = 0; k < way->n_step; k++)
+        TRY(op_plan_inverse(way->graph->node[way->step[k].node].op));
     if (p.n_extra)
         TRY(add_into_create(way->ctx, &way->add));
     *out = way;

@@ -14,8 +14,9 @@ struct deconv_layer {
     /* What the last call planned; remade when shapes change. */
     op *op;
     bool planned;
-    buffer *kept;     /* switches */
-    tensor **scratch; /* [n_out] forward outputs for an inverse whose rule reads them */
+    buffer *kept; /* switches */
+    scratch scratch;
+    tensor **traced; /* [n_out] forward outputs for an inverse whose rule reads them */
 };
 
 /* ---- Creation ---- */
@@ -109,12 +110,13 @@ done:
 
 static void forget_plan(deconv_layer *layer)
 {
-    for (int i = 0; layer->op && layer->scratch && i < layer->op->n_out; i++)
-        deconv_tensor_destroy(layer->scratch[i]);
-    mem_free(layer->ctx, layer->scratch);
+    for (int i = 0; layer->op && layer->traced && i < layer->op->n_out; i++)
+        deconv_tensor_destroy(layer->traced[i]);
+    mem_free(layer->ctx, layer->traced);
     buffer_free(layer->kept);
     op_free(layer->op);
-    layer->scratch = NULL;
+    layer->traced = NULL;
+    scratch_free(&layer->scratch);
     layer->kept = NULL;
     layer->op = NULL;
     layer->planned = false;
@@ -186,10 +188,11 @@ static deconv_status plan(deconv_layer *layer)
 
     if (layer->planned)
         goto done;
+    op->scratch = &layer->scratch;
     TRY(op_plan(op));
     if (keep)
         TRY(buffer_create(layer->ctx, keep, "switches", &layer->kept));
-    TRY_ALLOC(layer->scratch, layer->ctx, (size_t)op->n_out);
+    TRY_ALLOC(layer->traced, layer->ctx, (size_t)op->n_out);
     layer->planned = true;
 done:
     return status;
@@ -247,9 +250,9 @@ static deconv_status retrace(deconv_layer *layer, const tensor *const *inputs, u
     if (!layer->kept && keeps < KEEP_OUTPUT(0))
         goto done;
     for (int i = 0; i < op->n_out; i++)
-        if (!layer->scratch[i])
-            TRY(tensor_create(layer->ctx, &op->out_shape[i], "output", &layer->scratch[i]));
-    TRY(run_forward(layer, inputs, layer->scratch, layer->kept));
+        if (!layer->traced[i])
+            TRY(tensor_create(layer->ctx, &op->out_shape[i], "output", &layer->traced[i]));
+    TRY(run_forward(layer, inputs, layer->traced, layer->kept));
 done:
     return status;
 }
@@ -264,7 +267,7 @@ static deconv_status run_inverse(deconv_layer *layer, const deconv_inverse_optio
     op_pass pass = {.rule = options->rule,
                     .flags = options->flags,
                     .in = inputs,
-                    .out = layer->scratch,
+                    .out = layer->traced,
                     .kept = layer->kept,
                     .signal_out = (const tensor *const *)outputs,
                     .signal_in = signals};
@@ -281,6 +284,7 @@ static deconv_status run_inverse(deconv_layer *layer, const deconv_inverse_optio
             OP_FAIL(op, DECONV_ERROR_INVALID, "input %d is a weight: it carries no signal", i);
         TRY(check_tensor(op, signals[i], &op->in_shape[i], "signal", i));
     }
+    TRY(op_plan_inverse(op));
     TRY(retrace(layer, inputs, keeps));
     TRY(class->inverse(op, &pass));
 done:

@@ -213,7 +213,7 @@ static deconv_status plan_nodes(deconv_trace *trace)
         if (!trace->runs[n])
             continue;
         TRY(progress_step(trace->ctx, (uint64_t)n, (uint64_t)g->n_node, "planning"));
-        TRY(graph_plan_node(g, n));
+        TRY(op_plan(node->op));
         if (bytes)
             TRY(buffer_create(trace->ctx, bytes, "switches", &trace->switches[n]));
         widest = node->n_in > widest ? node->n_in : widest;

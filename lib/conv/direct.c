@@ -1,5 +1,5 @@
 /* The clear convolution algorithm (cl/conv_direct.cl): sizes and launches. */
-#include "direct.h"
+#include "engine.h"
 
 #include <stdio.h>
 
@@ -22,15 +22,11 @@ typedef struct gather_shape {
 
 /* One direction: where it reads, where it writes, how it is launched. */
 typedef struct gather {
+    deconv_ctx *ctx;
     kernel *kernel;
     gather_shape shape;
     int64_t planes; /* image, group and block of channels */
 } gather;
-
-struct direct_conv {
-    deconv_ctx *ctx;
-    gather forward, adjoint;
-};
 
 /* Terms in a partial sum: rounding grows with the root of these and of their number. */
 #define SUM_TERMS 256
@@ -52,20 +48,6 @@ static int64_t common_divisor(int64_t a, int64_t b)
         b = rest;
     }
     return a;
-}
-
-/* A 1x1 kernel that takes every position sees one long row: fewer and fuller vectors. */
-static conv_problem flattened(conv_problem p)
-{
-    for (int i = 0; i < 2; i++) {
-        if (p.kernel[i] != 1 || p.stride[i] != 1 || p.pad[i] != 0 || p.in_size[i] != p.out_size[i])
-            return p;
-    }
-    p.in_size[1] *= p.in_size[0];
-    p.in_size[0] = 1;
-    p.out_size[1] = p.in_size[1];
-    p.out_size[0] = 1;
-    return p;
 }
 
 static gather_shape shape_of(const conv_problem *p, bool adjoint)
@@ -100,7 +82,7 @@ static gather_shape shape_of(const conv_problem *p, bool adjoint)
     };
 }
 
-static deconv_status plan(deconv_ctx *ctx, const conv_problem *p, bool adjoint, gather *out)
+static deconv_status plan_gather(deconv_ctx *ctx, const conv_problem *p, bool adjoint, gather *out)
 {
     gather_shape *s = &out->shape;
     deconv_status status = DECONV_OK;
@@ -123,36 +105,37 @@ done:
     return status;
 }
 
-deconv_status direct_conv_create(deconv_ctx *ctx, const conv_problem *problem, direct_conv **out)
+static void direct_release(void *plan)
 {
-    const conv_problem p = flattened(*problem);
-    direct_conv *direct = NULL;
+    gather *g = plan;
+
+    kernel_free(g->kernel);
+    mem_free(g->ctx, g);
+}
+
+static deconv_status direct_create(const conv_task *task, void **out)
+{
+    const conv_problem p = conv_problem_flat(&task->problem);
     deconv_status status = DECONV_OK;
+    gather *g = NULL;
 
     *out = NULL;
-    TRY_ALLOC(direct, ctx, 1);
-    direct->ctx = ctx;
-    TRY(plan(ctx, &p, false, &direct->forward));
-    TRY(plan(ctx, &p, true, &direct->adjoint));
-    *out = direct;
-    direct = NULL;
+    TRY_ALLOC(g, task->ctx, 1);
+    g->ctx = task->ctx;
+    TRY(plan_gather(task->ctx, &p, task->direction == CONV_ADJOINT, g));
+    *out = g;
+    g = NULL;
 done:
-    direct_conv_free(direct);
+    if (g)
+        direct_release(g);
     return status;
 }
 
-void direct_conv_free(direct_conv *direct)
+static deconv_status direct_run(void *plan, const buffer *src, const buffer *weights,
+                                const buffer *bias, const buffer *dst)
 {
-    if (!direct)
-        return;
-    kernel_free(direct->forward.kernel);
-    kernel_free(direct->adjoint.kernel);
-    mem_free(direct->ctx, direct);
-}
+    gather *g = plan;
 
-static deconv_status run(gather *g, const buffer *src, const buffer *weights, const buffer *bias,
-                         const buffer *dst)
-{
     kernel_begin(g->kernel);
     arg_buffer(g->kernel, src);
     arg_buffer(g->kernel, weights);
@@ -162,14 +145,25 @@ static deconv_status run(gather *g, const buffer *src, const buffer *weights, co
     return kernel_launch(g->kernel, g->shape.items, g->shape.dst_h, g->planes);
 }
 
-deconv_status direct_conv_forward(direct_conv *direct, const buffer *x, const buffer *weights,
-                                  const buffer *bias, const buffer *y)
+static const char *direct_refuses(const conv_task *task)
 {
-    return run(&direct->forward, x, weights, bias, y);
+    (void)task;
+    return NULL;
 }
 
-deconv_status direct_conv_adjoint(direct_conv *direct, const buffer *y, const buffer *weights,
-                                  const buffer *bias, const buffer *x)
+/* Share of a CPU's peak that it reaches (measured on PoCL); the work without padding. */
+#define DIRECT_SHARE 0.15
+
+static double direct_cost(const conv_task *task)
 {
-    return run(&direct->adjoint, y, weights, bias, x);
+    return conv_problem_work(&task->problem) / DIRECT_SHARE;
 }
+
+const conv_algorithm conv_algorithm_direct = {
+    .name = "direct",
+    .refuses = direct_refuses,
+    .cost = direct_cost,
+    .create = direct_create,
+    .run = direct_run,
+    .release = direct_release,
+};

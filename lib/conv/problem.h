@@ -24,4 +24,10 @@ typedef struct conv_problem {
     int64_t pad[2]; /* before the first row and column; the rest follows from the sizes */
 } conv_problem;
 
+/* A 1x1 kernel that takes every position sees one long row: fewer and fuller vectors. */
+conv_problem conv_problem_flat(const conv_problem *p);
+
+/* Multiply-adds of one pass, either way. */
+double conv_problem_work(const conv_problem *p);
+
 #endif

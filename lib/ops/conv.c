@@ -56,18 +56,21 @@ done:
     return status;
 }
 
-deconv_status conv_plan(op *op)
+deconv_status conv_plan_direction(op *op, conv_direction direction)
 {
     conv *c = op->state;
+    const tensor *weights = op->weight[1];
 
-    return direct_conv_create(op->ctx, &c->problem, &c->direct);
+    return convolution_create(op->ctx, &c->problem, direction, weights ? weights->data : NULL,
+                              op->scratch, direction == CONV_FORWARD ? &c->forward : &c->adjoint);
 }
 
 void conv_release(op *op)
 {
     conv *c = op->state;
 
-    direct_conv_free(c->direct);
+    convolution_free(c->forward);
+    convolution_free(c->adjoint);
 }
 
 /* Channels to.. of the groups that channels from->from[1]..to[1] of `count` belong to. */
@@ -251,12 +254,22 @@ done:
     return status;
 }
 
+static deconv_status conv_plan_forward(op *op)
+{
+    return conv_plan_direction(op, CONV_FORWARD);
+}
+
+static deconv_status conv_plan_inverse(op *op)
+{
+    return conv_plan_direction(op, CONV_ADJOINT);
+}
+
 static deconv_status conv_forward(op *op, const op_pass *pass)
 {
     conv *c = op->state;
 
-    return direct_conv_forward(c->direct, pass->in[0]->data, pass->in[1]->data,
-                               op_has_input(op, 2) ? pass->in[2]->data : NULL, pass->out[0]->data);
+    return convolution_run(c->forward, pass->in[0]->data, pass->in[1]->data,
+                           op_has_input(op, 2) ? pass->in[2]->data : NULL, pass->out[0]->data);
 }
 
 static deconv_status conv_inverse(op *op, const op_pass *pass)
@@ -267,8 +280,8 @@ static deconv_status conv_inverse(op *op, const op_pass *pass)
         return DECONV_OK;
     if (!pass->signal_out[0])
         return signal_clear(op, pass->signal_in[0]);
-    return direct_conv_adjoint(c->direct, pass->signal_out[0]->data, pass->in[1]->data, NULL,
-                               pass->signal_in[0]->data);
+    return convolution_run(c->adjoint, pass->signal_out[0]->data, pass->in[1]->data, NULL,
+                           pass->signal_in[0]->data);
 }
 
 static box conv_needs(const op *op, int output, const box *out, int input)
@@ -299,7 +312,8 @@ const op_class op_conv = {
     .state_size = sizeof(conv),
     .init = conv_read,
     .shape = conv_shape,
-    .plan = conv_plan,
+    .plan = conv_plan_forward,
+    .plan_inverse = conv_plan_inverse,
     .release = conv_release,
     .forward = conv_forward,
     .inverse = conv_inverse,

@@ -3,7 +3,7 @@
 #ifndef DECONV_LIB_CONV_H
 #define DECONV_LIB_CONV_H
 
-#include "../conv/direct.h"
+#include "../conv/engine.h"
 #include "spatial.h"
 
 typedef struct conv {
@@ -11,7 +11,7 @@ typedef struct conv {
     int64_t groups;
     spatial windows;
     conv_problem problem;
-    direct_conv *direct;
+    convolution *forward, *adjoint; /* NULL until planned */
 } conv;
 
 /* Attributes, the kernel's size and the groups of weights (K, C/G, ...). */
@@ -20,7 +20,8 @@ deconv_status conv_read(op *op);
  * check of the bias, one value for each of `bias_channels`. */
 deconv_status conv_set_problem(op *op, int64_t in_channels, int64_t out_channels,
                                int64_t bias_channels);
-deconv_status conv_plan(op *op);
+/* Plans one direction of the problem. */
+deconv_status conv_plan_direction(op *op, conv_direction direction);
 void conv_release(op *op);
 
 /* Boxes of the two sides, of the weights and of the bias that meet. */

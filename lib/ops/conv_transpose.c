@@ -115,12 +115,22 @@ done:
     return status;
 }
 
+static deconv_status conv_transpose_plan_forward(op *op)
+{
+    return conv_plan_direction(op, CONV_ADJOINT);
+}
+
+static deconv_status conv_transpose_plan_inverse(op *op)
+{
+    return conv_plan_direction(op, CONV_FORWARD);
+}
+
 static deconv_status conv_transpose_forward(op *op, const op_pass *pass)
 {
     conv *c = op->state;
 
-    return direct_conv_adjoint(c->direct, pass->in[0]->data, pass->in[1]->data,
-                               op_has_input(op, 2) ? pass->in[2]->data : NULL, pass->out[0]->data);
+    return convolution_run(c->adjoint, pass->in[0]->data, pass->in[1]->data,
+                           op_has_input(op, 2) ? pass->in[2]->data : NULL, pass->out[0]->data);
 }
 
 static deconv_status conv_transpose_inverse(op *op, const op_pass *pass)
@@ -131,8 +141,8 @@ static deconv_status conv_transpose_inverse(op *op, const op_pass *pass)
         return DECONV_OK;
     if (!pass->signal_out[0])
         return signal_clear(op, pass->signal_in[0]);
-    return direct_conv_forward(c->direct, pass->signal_out[0]->data, pass->in[1]->data, NULL,
-                               pass->signal_in[0]->data);
+    return convolution_run(c->forward, pass->signal_out[0]->data, pass->in[1]->data, NULL,
+                           pass->signal_in[0]->data);
 }
 
 static box conv_transpose_needs(const op *op, int output, const box *out, int input)
@@ -163,7 +173,8 @@ const op_class op_conv_transpose = {
     .state_size = sizeof(conv_transpose),
     .init = conv_transpose_init,
     .shape = conv_transpose_shape,
-    .plan = conv_plan,
+    .plan = conv_transpose_plan_forward,
+    .plan_inverse = conv_transpose_plan_inverse,
     .release = conv_release,
     .forward = conv_transpose_forward,
     .inverse = conv_transpose_inverse,

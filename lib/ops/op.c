@@ -27,6 +27,7 @@ static deconv_status copy_lists(op *op, const deconv_attr *attrs, const shape *i
     TRY_ALLOC(op->in_shape, op->ctx, (size_t)op->n_in + 1);
     TRY_ALLOC(op->constant, op->ctx, (size_t)op->n_in + 1);
     TRY_ALLOC(op->is_weight, op->ctx, (size_t)op->n_in + 1);
+    TRY_ALLOC(op->weight, op->ctx, (size_t)op->n_in + 1);
     TRY_ALLOC(op->out_shape, op->ctx, (size_t)op->n_out + 1);
     for (int i = 0; i < op->n_in; i++) {
         op->in_shape[i] = in_shape[i];
@@ -115,7 +116,24 @@ done:
 
 deconv_status op_plan(op *op)
 {
-    return op->class->plan ? op->class->plan(op) : DECONV_OK;
+    deconv_status status = DECONV_OK;
+
+    if (!op->planned && op->class->plan)
+        TRY(op->class->plan(op));
+    op->planned = true;
+done:
+    return status;
+}
+
+deconv_status op_plan_inverse(op *op)
+{
+    deconv_status status = DECONV_OK;
+
+    if (!op->planned_inverse && op->class->plan_inverse)
+        TRY(op->class->plan_inverse(op));
+    op->planned_inverse = true;
+done:
+    return status;
 }
 
 void op_free(op *op)
@@ -128,6 +146,7 @@ void op_free(op *op)
     mem_free(op->ctx, op->in_shape);
     mem_free(op->ctx, op->out_shape);
     mem_free(op->ctx, (void *)op->constant);
+    mem_free(op->ctx, (void *)op->weight);
     mem_free(op->ctx, op->is_weight);
     mem_free(op->ctx, op);
 }

@@ -4,6 +4,7 @@
 #ifndef DECONV_LIB_OP_H
 #define DECONV_LIB_OP_H
 
+#include "../scratch.h"
 #include "../tensor.h"
 
 /* A box of elements of one tensor, from inclusive, to exclusive, in every dimension (the batch
@@ -58,8 +59,10 @@ struct op_class {
     deconv_status (*init)(op *op);
     /* Fills op->out_shape[0..n_out-1] from op->in_shape; refuses shapes that do not fit. */
     deconv_status (*shape)(op *op);
-    /* Creates kernels, packs weights, allocates scratch: all that a run must not do. Optional. */
+    /* Create kernels, pack weights, allocate scratch: all that a run must not do. What only the way
+     * back needs belongs into plan_inverse. Both optional, called once, plan first. */
     deconv_status (*plan)(op *op);
+    deconv_status (*plan_inverse)(op *op);
     void (*release)(
         op *op); /* kernels and whatever else state holds; state itself is freed after */
 
@@ -103,6 +106,10 @@ struct op {
     shape *out_shape;             /* [n_out] */
     const host_tensor **constant; /* [n_in]; non-NULL for inputs whose value is known on the host */
     bool *is_weight;              /* [n_in] never carries a signal: a constant of the graph */
+    const tensor *
+        *weight;      /* [n_in] a constant on the device, known before the first run; else NULL */
+    scratch *scratch; /* shared with the operators of the same network */
+    bool planned, planned_inverse;
     void *state;
 };
 
@@ -121,7 +128,9 @@ deconv_status op_create(deconv_ctx *ctx, const char *type, const char *name, int
                         const deconv_attr *attrs, size_t attr_count, int n_in,
                         const shape *in_shape, const host_tensor *const *constant,
                         const bool *is_weight, int n_out, op **out);
+/* Plan once; later calls do nothing. op->weight and op->scratch are set by then. */
 deconv_status op_plan(op *op);
+deconv_status op_plan_inverse(op *op);
 void op_free(op *op);
 
 /* ---- For those who write operators ---- */

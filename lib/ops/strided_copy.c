@@ -2,6 +2,9 @@
  * Which box an operator copies is the operator's business. */
 #include "strided_copy.h"
 
+/* Work-items in a group. Left to PoCL 3.1, a prime number of items would run in groups of one. */
+#define GROUP 64
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -125,7 +128,8 @@ deconv_status strided_copy(deconv_ctx *ctx, kernel *kernel, const copy_box *b, c
     arg_buffer(kernel, from);
     arg_buffer(kernel, to);
     arg_struct(kernel, &w, sizeof w);
-    return kernel_launch(kernel, w.size[4], w.size[3], (int64_t)w.size[2] * w.size[1] * w.size[0]);
+    return kernel_launch_groups(kernel, w.size[4], w.size[3],
+                                (int64_t)w.size[2] * w.size[1] * w.size[0], GROUP, 1, 1);
 }
 
 deconv_status add_into_create(deconv_ctx *ctx, kernel **out)
@@ -139,5 +143,5 @@ deconv_status add_into(kernel *kernel, const buffer *x, buffer *y, int64_t count
     arg_buffer(kernel, x);
     arg_buffer(kernel, y);
     arg_int(kernel, count);
-    return kernel_launch(kernel, count, 1, 1);
+    return kernel_launch_groups(kernel, count, 1, 1, GROUP, 1, 1);
 }

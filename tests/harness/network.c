@@ -14,6 +14,7 @@ typedef struct net_case {
     attr_list attrs;
     host_tensor host[REF_MAX_IN];
     op *op;
+    scratch scratch;
     buffer *kept;
     tensor *in[REF_MAX_IN], *out[REF_MAX_OUT];
     tensor *R[REF_MAX_OUT], *S[REF_MAX_IN];
@@ -75,8 +76,16 @@ static bool open_op(net_case *n)
               op_create(n->ctx, c->op->type, c->op->type, c->problem->opset, n->attrs.attrs,
                         (size_t)n->attrs.count, c->n_in, in_shape, constant, is_weight, c->n_out,
                         &n->op),
-              "op_create") &&
-           ok(n, op_plan(n->op), "op_plan");
+              "op_create");
+}
+
+/* Planned as a graph does it: constants are on the device by then. */
+static bool plan_op(net_case *n)
+{
+    n->op->scratch = &n->scratch;
+    for (int i = 0; i < n->op->n_in; i++)
+        n->op->weight[i] = n->host[i].f ? n->in[i] : NULL;
+    return ok(n, op_plan(n->op), "op_plan") && ok(n, op_plan_inverse(n->op), "op_plan_inverse");
 }
 
 static bool open_case(net_case *n)
@@ -95,12 +104,13 @@ static bool open_case(net_case *n)
     for (int o = 0; o < c->n_out; o++)
         if (!blank(n, &c->out[o], &n->out[o]) || !upload(n, &c->R[o], &n->R[o]))
             return false;
-    return true;
+    return plan_op(n);
 }
 
 static void close_case(net_case *n)
 {
     op_free(n->op);
+    scratch_free(&n->scratch);
     buffer_free(n->kept);
     for (int i = 0; i < REF_MAX_IN; i++) {
         deconv_tensor_destroy(n->in[i]);

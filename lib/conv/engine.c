@@ -1,0 +1,113 @@
+/* The table of convolution algorithms, and the choice among them. */
+#include "engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Where costs tie, the first one serves. `direct` takes everything. */
+static const conv_algorithm *const algorithms[] = {
+    &conv_algorithm_blocked,
+    &conv_algorithm_few,
+    &conv_algorithm_direct,
+};
+
+enum { ALGORITHMS = sizeof algorithms / sizeof algorithms[0] };
+
+/* A layer of this many multiply-adds that no fast algorithm takes deserves a word. */
+#define LARGE_LAYER 1e9
+
+struct convolution {
+    conv_task task;
+    const conv_algorithm *algorithm;
+    void *plan;
+    bool packed; /* the weights are constant and packed */
+};
+
+const conv_algorithm *conv_algorithm_at(int index)
+{
+    return index >= 0 && index < ALGORITHMS ? algorithms[index] : NULL;
+}
+
+static const conv_algorithm *preferred(const conv_task *task)
+{
+    const char *name = getenv("DECONV_CONV_ALGORITHM");
+
+    for (int i = 0; name && i < ALGORITHMS; i++)
+        if (strcmp(algorithms[i]->name, name) == 0 && !algorithms[i]->refuses(task))
+            return algorithms[i];
+    return NULL;
+}
+
+static const conv_algorithm *choose(const conv_task *task)
+{
+    const conv_algorithm *best = preferred(task);
+    const char *why = "another is expected to be faster";
+    double least = 0.0;
+
+    if (best)
+        return best;
+    for (int i = 0; i < ALGORITHMS; i++) {
+        const char *reason = algorithms[i]->refuses(task);
+        double cost = reason ? 0.0 : algorithms[i]->cost(task);
+
+        why = i == 0 && reason ? reason : why;
+        if (reason || (best && cost >= least))
+            continue;
+        best = algorithms[i];
+        least = cost;
+    }
+    if (best == &conv_algorithm_direct && conv_problem_work(&task->problem) > LARGE_LAYER)
+        log_line(task->ctx, DECONV_LOG_INFO,
+                 "a large convolution (%lld to %lld channels) runs by the plain algorithm: %s",
+                 (long long)task->problem.in_channels, (long long)task->problem.out_channels, why);
+    return best;
+}
+
+deconv_status convolution_create(deconv_ctx *ctx, const conv_problem *problem,
+                                 conv_direction direction, const buffer *weights, scratch *scratch,
+                                 convolution **out)
+{
+    deconv_status status = DECONV_OK;
+    convolution *c = NULL;
+
+    *out = NULL;
+    TRY_ALLOC(c, ctx, 1);
+    c->task = (conv_task){ctx, *problem, direction, scratch};
+    c->algorithm = choose(&c->task);
+    TRY(c->algorithm->create(&c->task, &c->plan));
+    if (weights && c->algorithm->pack) {
+        TRY(c->algorithm->pack(c->plan, weights));
+        c->packed = true;
+    }
+    *out = c;
+    c = NULL;
+done:
+    convolution_free(c);
+    return status;
+}
+
+void convolution_free(convolution *c)
+{
+    if (!c)
+        return;
+    if (c->plan)
+        c->algorithm->release(c->plan);
+    mem_free(c->task.ctx, c);
+}
+
+deconv_status convolution_run(convolution *c, const buffer *src, const buffer *weights,
+                              const buffer *bias, const buffer *dst)
+{
+    deconv_status status = DECONV_OK;
+
+    if (!c->packed && c->algorithm->pack)
+        TRY(c->algorithm->pack(c->plan, weights));
+    TRY(c->algorithm->run(c->plan, src, weights, bias, dst));
+done:
+    return status;
+}
+
+const char *convolution_algorithm(const convolution *c)
+{
+    return c->algorithm->name;
+}
