@@ -239,7 +239,7 @@ static deconv_status conv_shape(op *op)
 
     if (w->dim[1] != x->dim[1] / c->groups)
         OP_FAIL(op, DECONV_ERROR_INVALID,
-                "%" PRId64 " input channels in %" PRId64 " groups need weights (K, %" PRId64
+                "%" PRId64 " input channels with group %" PRId64 " need weights (K, %" PRId64
                 ", ...); they are %s",
                 x->dim[1], c->groups, x->dim[1] / c->groups, shape_text(w, text, sizeof text));
     TRY(spatial_windows(op, &c->attrs, x, &c->windows));

@@ -307,15 +307,6 @@ done:
 
 static const span nothing = {0, 0};
 
-/* The taps through which output o meets the inputs of `in`, as far as they are in `taps`. */
-static span taps_between(const spatial_axis *a, int64_t o, span in, span taps)
-{
-    int64_t start = o * a->stride - a->pad;
-
-    return (span){max_i(ceil_div(in.from - start, a->dilation), taps.from),
-                  min_i(floor_div(in.to - 1 - start, a->dilation) + 1, taps.to)};
-}
-
 /* The outputs that meet the inputs of `in` through tap t, as far as they are in `out`. */
 static span outputs_through(const spatial_axis *a, int64_t t, span in, span out)
 {
@@ -325,9 +316,16 @@ static span outputs_through(const spatial_axis *a, int64_t t, span in, span out)
                   min_i(floor_div(in.to - 1 + shift, a->stride) + 1, out.to)};
 }
 
-/* Outputs move the window by the stride, and inside it inputs lie a dilation apart: the smallest
- * input need not belong to the first output. From the first window on that begins inside the
- * picture the start only grows, so the search ends there; likewise at the other end. */
+/* The outputs whose windows, gaps included, overlap the inputs of `in`. */
+static span overlapping(const spatial_axis *a, span in, span taps)
+{
+    return (span){
+        max_i(ceil_div(in.from + a->pad - (taps.to - 1) * a->dilation, a->stride), 0),
+        min_i(floor_div(in.to - 1 + a->pad - taps.from * a->dilation, a->stride) + 1, a->out)};
+}
+
+/* Without gaps in the window its borders say it all. With gaps the smallest input need not belong
+ * to the first output, nor does every window over an input meet it: then tap by tap. */
 span axis_inputs(const spatial_axis *a, span out, span taps)
 {
     const span all = {0, a->in};
@@ -335,44 +333,43 @@ span axis_inputs(const spatial_axis *a, span out, span taps)
 
     if (out.from >= out.to || taps.from >= taps.to)
         return nothing;
-    for (int64_t o = out.from; o < out.to; o++) {
-        int64_t start = o * a->stride - a->pad;
-        span t = taps_between(a, o, all, taps);
+    if (a->dilation == 1) {
+        span near = overlapping(a, all, taps);
 
-        if (t.from < t.to)
-            in.from = min_i(in.from, start + t.from * a->dilation);
-        if (start + taps.from * a->dilation >= 0)
-            break;
+        near = (span){max_i(out.from, near.from), min_i(out.to, near.to)};
+        if (near.from >= near.to)
+            return nothing;
+        return (span){max_i(near.from * a->stride - a->pad + taps.from, 0),
+                      min_i((near.to - 1) * a->stride - a->pad + taps.to, a->in)};
     }
-    for (int64_t o = out.to - 1; o >= out.from; o--) {
-        int64_t start = o * a->stride - a->pad;
-        span t = taps_between(a, o, all, taps);
+    for (int64_t t = taps.from; t < taps.to; t++) {
+        span o = outputs_through(a, t, all, out);
+        int64_t shift = t * a->dilation - a->pad;
 
-        if (t.from < t.to)
-            in.to = max_i(in.to, start + (t.to - 1) * a->dilation + 1);
-        if (start + (taps.to - 1) * a->dilation < a->in)
-            break;
+        if (o.from >= o.to)
+            continue;
+        in.from = min_i(in.from, o.from * a->stride + shift);
+        in.to = max_i(in.to, (o.to - 1) * a->stride + shift + 1);
     }
     return in.from < in.to ? in : nothing;
 }
 
 span axis_outputs(const spatial_axis *a, span in, span taps)
 {
-    span out, t;
+    const span all = {0, a->out};
+    span out = {a->out, 0};
 
     if (in.from >= in.to || taps.from >= taps.to)
         return nothing;
-    out.from = max_i(ceil_div(in.from + a->pad - (taps.to - 1) * a->dilation, a->stride), 0);
-    out.to = min_i(floor_div(in.to - 1 + a->pad - taps.from * a->dilation, a->stride) + 1, a->out);
-    for (; out.from < out.to; out.from++) {
-        t = taps_between(a, out.from, in, taps);
-        if (t.from < t.to)
-            break;
-    }
-    for (; out.from < out.to; out.to--) {
-        t = taps_between(a, out.to - 1, in, taps);
-        if (t.from < t.to)
-            break;
+    if (a->dilation == 1)
+        out = overlapping(a, in, taps);
+    for (int64_t t = taps.from; a->dilation > 1 && t < taps.to; t++) {
+        span o = outputs_through(a, t, in, all);
+
+        if (o.from >= o.to)
+            continue;
+        out.from = min_i(out.from, o.from);
+        out.to = max_i(out.to, o.to);
     }
     return out.from < out.to ? out : nothing;
 }
