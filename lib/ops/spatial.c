@@ -261,10 +261,11 @@ deconv_status spatial_finish(const op *op, spatial *s)
                     "%s %" PRId64 " with padding %" PRId64 " + %" PRId64
                     " under a kernel that spans %" PRId64 "; up to %" PRId64 " are possible",
                     name, a->in, a->pad, a->pad_end, extent, SPATIAL_MAX);
-        if (a->stride > SPATIAL_MAX_STRIDE)
+        if (a->stride > SPATIAL_MAX_STRIDE || a->kernel > SPATIAL_MAX_TAPS)
             OP_FAIL(op, DECONV_ERROR_UNSUPPORTED,
-                    "stride %" PRId64 "; up to %" PRId64 " are possible", a->stride,
-                    SPATIAL_MAX_STRIDE);
+                    "kernel %" PRId64 " with stride %" PRId64 " along the %s; up to %" PRId64
+                    " with stride %" PRId64 " are possible",
+                    a->kernel, a->stride, name, SPATIAL_MAX_TAPS, SPATIAL_MAX_STRIDE);
     }
 done:
     return status;

@@ -31,10 +31,12 @@ typedef struct spatial {
     spatial_axis axis[2];
 } spatial;
 
-/* Sizes and paddings of one axis stay below this, strides below SPATIAL_MAX_STRIDE: then int
- * arithmetic in kernels cannot overflow. */
+/* Along one axis, the padded size and what a window spans stay within SPATIAL_MAX, strides within
+ * SPATIAL_MAX_STRIDE: then int arithmetic in kernels cannot overflow. Taps stay within
+ * SPATIAL_MAX_TAPS, as some loops run over them. */
 #define SPATIAL_MAX        ((int64_t)1 << 30)
 #define SPATIAL_MAX_STRIDE ((int64_t)1 << 26)
+#define SPATIAL_MAX_TAPS   ((int64_t)1 << 24)
 
 /* Reads kernel_shape, strides, dilations, pads, auto_pad and ceil_mode for the rank of input 0,
  * which must have one or two spatial dimensions. */
