@@ -7,8 +7,9 @@ debian_build="gcc libc6-dev cmake ninja-build pkg-config
     ocl-icd-libopencl1 opencl-c-headers pocl-opencl-icd
     libstb-dev libprotobuf-c-dev protobuf-c-compiler libcjson-dev libpopt-dev"
 
-# To test: the test framework, and Python's standard library for checks of the command.
-debian_test="libcmocka-dev python3"
+# To test: the test framework, a C++ compiler for the header, and Python's standard library for checks
+# of the command.
+debian_test="libcmocka-dev g++ python3"
 
 # For continuous integration: the formatter, and a checker of kernels.
 debian_ci="clang-format clang oclgrind"

@@ -39,7 +39,7 @@ def main():
     }
 
     by_cmake = work / "by_cmake"
-    run(cmake, "-S", CONSUMER, "-B", by_cmake, f"-DCMAKE_PREFIX_PATH={moved}",
+    run(cmake, "-G", "Ninja", "-S", CONSUMER, "-B", by_cmake, f"-DCMAKE_PREFIX_PATH={moved}",
         f"-DCMAKE_C_COMPILER={compiler}")
     run(cmake, "--build", by_cmake)
     print("find_package:", run(by_cmake / "consumer"))
