@@ -79,7 +79,8 @@ class GatedRelu(torch.autograd.Function):
     def forward(ctx, x, gate, rule):
         ctx.save_for_backward(gate)
         ctx.rule = rule
-        return torch.clamp(x, min=0)
+        # An open gate lets something through, a closed one nothing: a max pool above sees which.
+        return torch.where(gate, torch.clamp(x, min=1e-30), torch.zeros_like(x))
 
     @staticmethod
     def backward(ctx, signal):

@@ -198,7 +198,7 @@ kernel void conv_forward(global const float *src, global const float *w, global 
     int x = get_global_id(0) * LANES, y = get_global_id(1);
     int plane = get_global_id(2) / blocks, d = get_global_id(2) % blocks * BLOCK;
 
-    if (get_global_id(0) >= s.items || y >= s.dst_h || plane >= s.batch * s.groups)
+    if ((int)get_global_id(0) >= s.items || y >= s.dst_h || plane >= s.batch * s.groups)
         return;
 
     taps ty = taps_forward(s.kernel_h, s.pad_h, s.dilation_h);
@@ -218,7 +218,7 @@ kernel void conv_adjoint(global const float *src, global const float *w, global 
     int x = quotient * s.stride_w + residue, y = get_global_id(1);
     int plane = get_global_id(2) / blocks, d = get_global_id(2) % blocks * BLOCK;
 
-    if (get_global_id(0) >= s.items || y >= s.dst_h || plane >= s.batch * s.groups)
+    if ((int)get_global_id(0) >= s.items || y >= s.dst_h || plane >= s.batch * s.groups)
         return;
 
     taps ty =
