@@ -12,7 +12,7 @@ debian_build="gcc libc6-dev cmake ninja-build pkg-config
 debian_test="libcmocka-dev g++ python3"
 
 # For continuous integration: the formatter, and a checker of kernels.
-debian_ci="clang-format clang oclgrind"
+debian_ci="clang-format clang oclgrind python3-venv"
 
 fedora="gcc cmake ninja-build pkgconf ocl-icd opencl-headers pocl stb-devel protobuf-c-devel
     protobuf-c-compiler cjson-devel popt-devel libcmocka-devel python3"
