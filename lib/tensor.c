@@ -1,6 +1,22 @@
 /* Tensors: float32 on the device, dense and row-major. Files of them are in npy.c. */
 #include "tensor.h"
 
+int device_block(deconv_ctx *ctx)
+{
+    const device_limits *limits = device_limits_of(ctx);
+
+    if (limits->kind != DECONV_DEVICE_CPU)
+        return 1;
+    return limits->vector_floats >= 16 ? 16 : 8;
+}
+
+int64_t layout_floats(const shape *s, int block)
+{
+    if (block == 1 || s->rank < 2)
+        return shape_count(s);
+    return s->dim[0] * ((s->dim[1] + block - 1) / block) * block * shape_span(s, 2, s->rank);
+}
+
 deconv_status tensor_create(deconv_ctx *ctx, const shape *s, const char *what, tensor **out)
 {
     deconv_status status = DECONV_OK;
@@ -10,6 +26,7 @@ deconv_status tensor_create(deconv_ctx *ctx, const shape *s, const char *what, t
     TRY_ALLOC(t, ctx, 1);
     t->ctx = ctx;
     t->shape = *s;
+    t->block = 1;
     TRY(buffer_create(ctx, (size_t)shape_count(s) * sizeof(float), what, &t->data));
     *out = t;
     t = NULL;
@@ -25,6 +42,7 @@ deconv_status tensor_borrow(deconv_ctx *ctx, const shape *s, buffer *data, tenso
     TRY_ALLOC(*out, ctx, 1);
     (*out)->ctx = ctx;
     (*out)->shape = *s;
+    (*out)->block = 1;
     (*out)->data = data;
     (*out)->borrowed = true;
 done:

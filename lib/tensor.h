@@ -30,8 +30,16 @@ struct deconv_tensor {
     deconv_ctx *ctx;
     shape shape;
     buffer *data;
+    int block;     /* channels that lie side by side; 1: row-major, as the ABI wants it */
     bool borrowed; /* data belongs to somebody else: a buffer of a plan */
 };
+
+/* Inside networks maps of channels may be stored in blocks: (N, C, ...) as
+ * [N][ceil(C/block)][...][block], zeros in the lanes past the last channel. This is the block that
+ * a device's kernels like: 16 or 8 on CPUs, by their vectors, 1 elsewhere. */
+int device_block(deconv_ctx *ctx);
+/* Floats that a tensor of this shape takes in that layout. */
+int64_t layout_floats(const shape *s, int block);
 
 deconv_status tensor_create(deconv_ctx *ctx, const shape *s, const char *what, tensor **out);
 /* A tensor over somebody else's buffer, which must be large enough and outlive it. */

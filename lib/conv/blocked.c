@@ -141,6 +141,8 @@ static tiling few_tiling(const conv_task *t)
 
 static const char *refuses_device(const conv_task *t)
 {
+    if (t->src_block != 1 || t->dst_block != 1 || t->relu || t->add)
+        return "it reads and writes NCHW only";
     if (device_limits_of(t->ctx)->kind != DECONV_DEVICE_CPU)
         return "it is made for the registers of CPU devices";
     return NULL;
@@ -366,25 +368,23 @@ static deconv_status pack_source(blocked_plan *plan, const buffer *src)
     return kernel_launch(k, ceil_div(size, 16), t->problem.batch * s->groups * s->blocks, 1);
 }
 
-static deconv_status blocked_run(void *state, const buffer *src, const buffer *weights,
-                                 const buffer *bias, const buffer *dst)
+static deconv_status blocked_run(void *state, const conv_operands *operands)
 {
     blocked_plan *plan = state;
     const conv_task *t = &plan->task;
     kernel *k = plan->compute;
     deconv_status status = DECONV_OK;
 
-    (void)weights;
     if (plan->tiling.across > 1)
-        TRY(pack_source(plan, src));
+        TRY(pack_source(plan, operands->src));
     for (int i = 0; i < plan->phases; i++) {
         const blocked_shape *s = &plan->phase[i];
 
         kernel_begin(k);
-        arg_buffer(k, plan->tiling.across > 1 ? t->scratch->data : src);
+        arg_buffer(k, plan->tiling.across > 1 ? t->scratch->data : operands->src);
         arg_buffer(k, plan->weights);
-        arg_buffer(k, bias);
-        arg_buffer(k, dst);
+        arg_buffer(k, operands->bias);
+        arg_buffer(k, operands->dst);
         arg_buffer(k, plan->zeros);
         arg_struct(k, s, sizeof *s);
         TRY(kernel_launch_groups(k, ceil_div(s->x.count, plan->tiling.tile), s->y.count,
@@ -394,10 +394,23 @@ done:
     return status;
 }
 
+/* Block after block of source channels, or lanes across them. */
+static int blocked_order(const conv_task *t)
+{
+    return best_tiling(t).across > 1 ? CONV_ORDER_BLOCKED : CONV_ORDER_PLANAR;
+}
+
+static int few_order(const conv_task *t)
+{
+    (void)t;
+    return CONV_ORDER_FEW;
+}
+
 const conv_algorithm conv_algorithm_blocked = {
     .name = "blocked",
     .refuses = blocked_refuses,
     .cost = blocked_cost,
+    .order = blocked_order,
     .create = blocked_create,
     .pack = blocked_pack,
     .run = blocked_run,
@@ -408,6 +421,7 @@ const conv_algorithm conv_algorithm_few = {
     .name = "few",
     .refuses = few_refuses,
     .cost = few_cost,
+    .order = few_order,
     .create = few_create,
     .pack = blocked_pack,
     .run = blocked_run,

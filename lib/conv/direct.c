@@ -131,23 +131,23 @@ done:
     return status;
 }
 
-static deconv_status direct_run(void *plan, const buffer *src, const buffer *weights,
-                                const buffer *bias, const buffer *dst)
+static deconv_status direct_run(void *plan, const conv_operands *operands)
 {
     gather *g = plan;
 
     kernel_begin(g->kernel);
-    arg_buffer(g->kernel, src);
-    arg_buffer(g->kernel, weights);
-    arg_buffer(g->kernel, bias);
-    arg_buffer(g->kernel, dst);
+    arg_buffer(g->kernel, operands->src);
+    arg_buffer(g->kernel, operands->weights);
+    arg_buffer(g->kernel, operands->bias);
+    arg_buffer(g->kernel, operands->dst);
     arg_struct(g->kernel, &g->shape, sizeof g->shape);
     return kernel_launch(g->kernel, g->shape.items, g->shape.dst_h, g->planes);
 }
 
 static const char *direct_refuses(const conv_task *task)
 {
-    (void)task;
+    if (task->src_block != 1 || task->dst_block != 1 || task->relu || task->add)
+        return "it reads and writes NCHW only";
     return NULL;
 }
 
@@ -159,10 +159,17 @@ static double direct_cost(const conv_task *task)
     return conv_problem_work(&task->problem) / DIRECT_SHARE;
 }
 
+static int direct_order(const conv_task *task)
+{
+    (void)task;
+    return CONV_ORDER_DIRECT;
+}
+
 const conv_algorithm conv_algorithm_direct = {
     .name = "direct",
     .refuses = direct_refuses,
     .cost = direct_cost,
+    .order = direct_order,
     .create = direct_create,
     .run = direct_run,
     .release = direct_release,

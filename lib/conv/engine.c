@@ -28,12 +28,33 @@ const conv_algorithm *conv_algorithm_at(int index)
     return index >= 0 && index < ALGORITHMS ? algorithms[index] : NULL;
 }
 
+/* The order of summation that serves the whole tensors of which the task computes windows. */
+static const conv_algorithm *choose(const conv_task *task);
+
+static int order_of_whole(const conv_task *task)
+{
+    conv_task whole = *task;
+
+    whole.problem = *task->whole;
+    whole.whole = NULL;
+    return choose(&whole)->order(&whole);
+}
+
+static const char *refusal(const conv_algorithm *a, const conv_task *task)
+{
+    const char *reason = a->refuses(task);
+
+    if (!reason && task->whole && a->order(task) != order_of_whole(task))
+        return "it adds in another order than what serves the whole tensor";
+    return reason;
+}
+
 static const conv_algorithm *preferred(const conv_task *task)
 {
     const char *name = getenv("DECONV_CONV_ALGORITHM");
 
     for (int i = 0; name && i < ALGORITHMS; i++)
-        if (strcmp(algorithms[i]->name, name) == 0 && !algorithms[i]->refuses(task))
+        if (strcmp(algorithms[i]->name, name) == 0 && !refusal(algorithms[i], task))
             return algorithms[i];
     return NULL;
 }
@@ -47,7 +68,7 @@ static const conv_algorithm *choose(const conv_task *task)
     if (best)
         return best;
     for (int i = 0; i < ALGORITHMS; i++) {
-        const char *reason = algorithms[i]->refuses(task);
+        const char *reason = refusal(algorithms[i], task);
         double cost = reason ? 0.0 : algorithms[i]->cost(task);
 
         why = i == 0 && reason ? reason : why;
@@ -63,17 +84,26 @@ static const conv_algorithm *choose(const conv_task *task)
     return best;
 }
 
-deconv_status convolution_create(deconv_ctx *ctx, const conv_problem *problem,
-                                 conv_direction direction, const buffer *weights, scratch *scratch,
-                                 convolution **out)
+bool convolution_can(const conv_task *task)
+{
+    for (int i = 0; i < ALGORITHMS; i++)
+        if (!refusal(algorithms[i], task))
+            return true;
+    return false;
+}
+
+deconv_status convolution_create(const conv_task *task, const buffer *weights, convolution **out)
 {
     deconv_status status = DECONV_OK;
     convolution *c = NULL;
 
     *out = NULL;
-    TRY_ALLOC(c, ctx, 1);
-    c->task = (conv_task){ctx, *problem, direction, scratch};
-    c->algorithm = choose(&c->task);
+    TRY_ALLOC(c, task->ctx, 1);
+    c->task = *task;
+    c->algorithm = choose(task);
+    c->task.whole = NULL;
+    if (!c->algorithm)
+        FAIL(task->ctx, DECONV_ERROR_UNSUPPORTED, "no convolution algorithm takes these layouts");
     TRY(c->algorithm->create(&c->task, &c->plan));
     if (weights && c->algorithm->pack) {
         TRY(c->algorithm->pack(c->plan, weights));
@@ -95,14 +125,13 @@ void convolution_free(convolution *c)
     mem_free(c->task.ctx, c);
 }
 
-deconv_status convolution_run(convolution *c, const buffer *src, const buffer *weights,
-                              const buffer *bias, const buffer *dst)
+deconv_status convolution_run(convolution *c, const conv_operands *operands)
 {
     deconv_status status = DECONV_OK;
 
     if (!c->packed && c->algorithm->pack)
-        TRY(c->algorithm->pack(c->plan, weights));
-    TRY(c->algorithm->run(c->plan, src, weights, bias, dst));
+        TRY(c->algorithm->pack(c->plan, operands->weights));
+    TRY(c->algorithm->run(c->plan, operands));
 done:
     return status;
 }

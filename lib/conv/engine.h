@@ -9,13 +9,31 @@
 typedef struct conv_algorithm conv_algorithm;
 
 /* What an algorithm computes: dst from src. Forward, src is the problem's input side; adjoint, its
- * output side. Both are NCHW, the weights ONNX's (K, C/G, R, S). */
+ * output side. The weights are ONNX's (K, C/G, R, S).
+ *
+ * Layouts: a side with block 1 is NCHW; with block B it is [N][ceil(C/B)][H][W][B] over the
+ * channels of all groups together, and the lanes past the last channel hold zeros (lib/tensor.h). B
+ * is device_block(). The last thing before dst is stored: the bias is added (as the first term of
+ * the sum), then `add`, then what is below zero becomes zero if `relu`. */
 typedef struct conv_task {
     deconv_ctx *ctx;
     conv_problem problem;
     conv_direction direction;
     scratch *scratch; /* shared, for what lives within one run */
+    int src_block, dst_block;
+    bool relu; /* dst = max(sum, 0), NaN kept and no negative zero */
+    bool add;  /* a run brings a tensor of dst's layout that is added before that */
+    /* The whole-tensor problem of which this one computes windows; NULL: it is the whole itself.
+     * A window must give the bits of the whole, so it is served by an algorithm of the same
+     * summation order as the one that serves the whole. */
+    const conv_problem *whole;
 } conv_task;
+
+/* The operands of one run, in the layouts of the task. */
+typedef struct conv_operands {
+    const buffer *src, *weights, *bias, *dst;
+    const buffer *add; /* where the task says so */
+} conv_operands;
 
 struct conv_algorithm {
     const char *name;
@@ -24,14 +42,20 @@ struct conv_algorithm {
     /* Estimated cost: multiply-adds, padding included, over the share of the device's peak it
      * reaches. */
     double (*cost)(const conv_task *task);
+    /* Names the order in which the terms of one result are added: two algorithms of the same order
+     * give the same bits. It may depend on channels, groups, kernel, strides, dilation, direction
+     * and the device, never on the batch, the sizes, the padding or the layouts. */
+    int (*order)(const conv_task *task);
     deconv_status (*create)(const conv_task *task, void **plan);
     /* Enqueues the packing of weights; NULL where they are read as they are. */
     deconv_status (*pack)(void *plan, const buffer *weights);
     /* `bias` has one value per channel of dst, or is NULL. dst is overwritten whole. */
-    deconv_status (*run)(void *plan, const buffer *src, const buffer *weights, const buffer *bias,
-                         const buffer *dst);
+    deconv_status (*run)(void *plan, const conv_operands *operands);
     void (*release)(void *plan);
 };
+
+/* Orders of summation: over taps and channels, and how lanes take part. */
+enum { CONV_ORDER_DIRECT, CONV_ORDER_BLOCKED, CONV_ORDER_PLANAR, CONV_ORDER_FEW };
 
 extern const conv_algorithm conv_algorithm_blocked, conv_algorithm_few, conv_algorithm_direct;
 
@@ -39,15 +63,14 @@ extern const conv_algorithm conv_algorithm_blocked, conv_algorithm_few, conv_alg
 
 typedef struct convolution convolution;
 
+/* Whether some algorithm takes the task in its layouts. NCHW on both sides always works. */
+bool convolution_can(const conv_task *task);
 /* Chooses and plans. `weights`: the constant weights, packed here and now; NULL: they come with
  * each run. $DECONV_CONV_ALGORITHM names one to prefer wherever it does not refuse. */
-deconv_status convolution_create(deconv_ctx *ctx, const conv_problem *problem,
-                                 conv_direction direction, const buffer *weights, scratch *scratch,
-                                 convolution **out);
+deconv_status convolution_create(const conv_task *task, const buffer *weights, convolution **out);
 void convolution_free(convolution *c);
 /* Enqueues dst from src. */
-deconv_status convolution_run(convolution *c, const buffer *src, const buffer *weights,
-                              const buffer *bias, const buffer *dst);
+deconv_status convolution_run(convolution *c, const conv_operands *operands);
 /* The chosen algorithm's name. */
 const char *convolution_algorithm(const convolution *c);
 

@@ -61,8 +61,31 @@ deconv_status conv_plan_direction(op *op, conv_direction direction)
     conv *c = op->state;
     const tensor *weights = op->weight[1];
 
-    return convolution_create(op->ctx, &c->problem, direction, weights ? weights->data : NULL,
-                              op->scratch, direction == CONV_FORWARD ? &c->forward : &c->adjoint);
+    const conv_task task = {.ctx = op->ctx,
+                            .problem = c->problem,
+                            .direction = direction,
+                            .scratch = op->scratch,
+                            .src_block = 1,
+                            .dst_block = 1};
+
+    return convolution_create(&task, weights ? weights->data : NULL,
+                              direction == CONV_FORWARD ? &c->forward : &c->adjoint);
+}
+
+deconv_status conv_run(const op *op, convolution *c, const op_pass *pass)
+{
+    return convolution_run(c,
+                           &(conv_operands){.src = pass->in[0]->data,
+                                            .weights = pass->in[1]->data,
+                                            .bias = op_has_input(op, 2) ? pass->in[2]->data : NULL,
+                                            .dst = pass->out[0]->data});
+}
+
+deconv_status conv_run_back(convolution *c, const op_pass *pass)
+{
+    return convolution_run(c, &(conv_operands){.src = pass->signal_out[0]->data,
+                                               .weights = pass->in[1]->data,
+                                               .dst = pass->signal_in[0]->data});
 }
 
 void conv_release(op *op)
@@ -268,8 +291,7 @@ static deconv_status conv_forward(op *op, const op_pass *pass)
 {
     conv *c = op->state;
 
-    return convolution_run(c->forward, pass->in[0]->data, pass->in[1]->data,
-                           op_has_input(op, 2) ? pass->in[2]->data : NULL, pass->out[0]->data);
+    return conv_run(op, c->forward, pass);
 }
 
 static deconv_status conv_inverse(op *op, const op_pass *pass)
@@ -280,8 +302,7 @@ static deconv_status conv_inverse(op *op, const op_pass *pass)
         return DECONV_OK;
     if (!pass->signal_out[0])
         return signal_clear(op, pass->signal_in[0]);
-    return convolution_run(c->adjoint, pass->signal_out[0]->data, pass->in[1]->data, NULL,
-                           pass->signal_in[0]->data);
+    return conv_run_back(c->adjoint, pass);
 }
 
 static box conv_needs(const op *op, int output, const box *out, int input)

@@ -22,6 +22,9 @@ deconv_status conv_set_problem(op *op, int64_t in_channels, int64_t out_channels
                                int64_t bias_channels);
 /* Plans one direction of the problem. */
 deconv_status conv_plan_direction(op *op, conv_direction direction);
+/* Enqueue a planned direction between a pass's operands, or its signals. */
+deconv_status conv_run(const op *op, convolution *c, const op_pass *pass);
+deconv_status conv_run_back(convolution *c, const op_pass *pass);
 void conv_release(op *op);
 
 /* Boxes of the two sides, of the weights and of the bias that meet. */

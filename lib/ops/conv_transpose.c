@@ -129,8 +129,7 @@ static deconv_status conv_transpose_forward(op *op, const op_pass *pass)
 {
     conv *c = op->state;
 
-    return convolution_run(c->adjoint, pass->in[0]->data, pass->in[1]->data,
-                           op_has_input(op, 2) ? pass->in[2]->data : NULL, pass->out[0]->data);
+    return conv_run(op, c->adjoint, pass);
 }
 
 static deconv_status conv_transpose_inverse(op *op, const op_pass *pass)
@@ -141,8 +140,7 @@ static deconv_status conv_transpose_inverse(op *op, const op_pass *pass)
         return DECONV_OK;
     if (!pass->signal_out[0])
         return signal_clear(op, pass->signal_in[0]);
-    return convolution_run(c->forward, pass->signal_out[0]->data, pass->in[1]->data, NULL,
-                           pass->signal_in[0]->data);
+    return conv_run_back(c->forward, pass);
 }
 
 static box conv_transpose_needs(const op *op, int output, const box *out, int input)
