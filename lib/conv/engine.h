@@ -32,7 +32,8 @@ typedef struct conv_task {
 /* The operands of one run, in the layouts of the task. */
 typedef struct conv_operands {
     const buffer *src, *weights, *bias, *dst;
-    const buffer *add; /* where the task says so */
+    const buffer *add; /* a tensor of dst's layout that is added at the end; NULL: none */
+    bool relu;         /* then dst = max(sum, 0), NaN kept and no negative zero */
 } conv_operands;
 
 struct conv_algorithm {
