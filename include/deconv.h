@@ -416,10 +416,15 @@ typedef struct deconv_projection_info {
     uint32_t reserved;
 } deconv_projection_info;
 
+enum {
+    DECONV_PROJECT_WHOLE = 0x100 /* compute whole layers, not only the seeds' receptive fields: for
+                                    comparison; the result is the same bit for bit */
+};
+
 typedef struct deconv_project_options {
     uint32_t struct_size;
     deconv_rule rule;
-    uint32_t flags; /* DECONV_INVERSE_... */
+    uint32_t flags; /* DECONV_INVERSE_..., DECONV_PROJECT_... */
     deconv_seed_value value;
     uint32_t input; /* the network input to project to */
     uint32_t reserved;
@@ -432,8 +437,9 @@ typedef struct deconv_project_options {
 DECONV_API void deconv_project_options_init(deconv_project_options *options);
 
 /* Projects `count` units of one kept layer to the input: projections is (count, C, H, W), signed,
- * and infos (NULL: not wanted) has `count` entries. Every projection is a pass of its own: the
- * other units of the layer are zero. */
+ * and infos (NULL: not wanted) has `count` entries. Every projection is one of its own: the other
+ * units of the layer are zero. Where every operator on the way can, only the seeds' receptive
+ * fields are computed, many seeds at once; so give many seeds in one call. */
 DECONV_API deconv_status deconv_project(deconv_trace *trace, uint32_t layer,
                                         const deconv_seed *seeds, uint64_t count,
                                         const deconv_project_options *options,

@@ -242,7 +242,6 @@ static blocked_shape shape_of(const conv_task *t, const tiling *g)
         .dst_image =
             (int32_t)floats_of_image(dst_size(t), dst_channels(t) * p->groups, t->dst_block),
         .dst_block = t->dst_block,
-        .relu = t->relu,
         .items = g->kb ? (int32_t)ceil_div(dst_channels(t), g->kb * g->lanes) : 1,
         .weight_group = (int32_t)(p->out_channels / p->groups * sources * taps),
         .weight_dst = (int32_t)(forward ? sources * taps : taps),
@@ -425,13 +424,14 @@ static deconv_status blocked_run(void *state, const conv_operands *operands)
     if (packs)
         TRY(pack_source(plan, operands->src));
     for (int i = 0; i < plan->phases; i++) {
-        const blocked_shape *s = &plan->phase[i];
+        blocked_shape here = plan->phase[i], *s = &here;
 
+        here.relu = operands->relu;
         kernel_begin(k);
         arg_buffer(k, packs ? t->scratch->data : operands->src);
         arg_buffer(k, plan->weights);
         arg_buffer(k, operands->bias);
-        arg_buffer(k, t->add ? operands->add : NULL);
+        arg_buffer(k, operands->add);
         arg_buffer(k, operands->dst);
         arg_buffer(k, plan->zeros);
         arg_struct(k, s, sizeof *s);
