@@ -244,6 +244,7 @@ deconv_status deconv_trace_create(deconv_net *net, int64_t batch,
              trace->rules);
     TRY(net_graph(net, batch, &trace->graph));
     TRY(mark(trace, &given));
+    TRY(graph_upload(trace->graph, trace->runs));
     TRY(lay_out(trace));
     TRY(plan_nodes(trace));
     *out = trace;
