@@ -48,5 +48,7 @@ void nearest_names(const char *wanted, const char *const *names, size_t count, s
 
 /* What belongs to OpenCL (opencl/opencl.h). */
 struct device *ctx_device(deconv_ctx *ctx);
+/* What was measured of convolutions (conv/tuning.h), read when the context was made; or NULL. */
+const struct tuning *ctx_tuning(const deconv_ctx *ctx);
 
 #endif

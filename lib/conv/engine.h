@@ -17,6 +17,7 @@ typedef struct conv_algorithm conv_algorithm;
  * the sum), then `add`, then what is below zero becomes zero if `relu`. */
 typedef struct conv_task {
     deconv_ctx *ctx;
+    const char *name; /* the layer's, for messages; NULL: none */
     conv_problem problem;
     conv_direction direction;
     scratch *scratch; /* shared, for what lives within one run */
@@ -65,14 +66,23 @@ typedef struct convolution convolution;
 
 /* Whether some algorithm takes the task in its layouts. NCHW on both sides always works. */
 bool convolution_can(const conv_task *task);
-/* Chooses and plans. `weights`: the constant weights, packed here and now; NULL: they come with
- * each run. $DECONV_CONV_ALGORITHM names one to prefer wherever it does not refuse. */
+/* Chooses and plans: the algorithm that was measured to be the fastest (tuning.h), else the one
+ * with the least estimated cost. All tasks of one convolution are served in one order of summation
+ * where their layouts allow it: that of the fastest of those measured. `weights`: the constant
+ * weights, packed here and now; NULL: they come with each run. $DECONV_CONV_ALGORITHM names one to
+ * prefer wherever it does not refuse. */
 deconv_status convolution_create(const conv_task *task, const buffer *weights, convolution **out);
 void convolution_free(convolution *c);
 /* Enqueues dst from src. */
 deconv_status convolution_run(convolution *c, const conv_operands *operands);
 /* The chosen algorithm's name. */
 const char *convolution_algorithm(const convolution *c);
+const conv_task *convolution_task(const convolution *c);
+
+/* ---- For those who ask about the choice ---- */
+
+/* Why algorithm `a` must not serve the task; NULL: it may. */
+const char *convolution_refusal(const conv_algorithm *a, const conv_task *task);
 
 /* Algorithm `index` of the table, in order; NULL past its end. */
 const conv_algorithm *conv_algorithm_at(int index);

@@ -1,6 +1,7 @@
 /* Conv, and what it shares with ConvTranspose. How a convolution is computed is lib/conv's. */
 #include "classes.h"
 #include "conv.h"
+#include "planned.h"
 #include "signal.h"
 
 #include <inttypes.h>
@@ -62,6 +63,7 @@ deconv_status conv_plan_direction(op *op, conv_direction direction)
     const tensor *weights = op->weight[1];
 
     const conv_task task = {.ctx = op->ctx,
+                            .name = op->name,
                             .problem = c->problem,
                             .direction = direction,
                             .scratch = op->scratch,
@@ -94,6 +96,17 @@ void conv_release(op *op)
 
     convolution_free(c->forward);
     convolution_free(c->adjoint);
+}
+
+const convolution *conv_planned(const op *op, deconv_direction direction)
+{
+    const conv *c = op->state;
+
+    if (op->class == &op_conv)
+        return direction == DECONV_FORWARD ? c->forward : c->adjoint;
+    if (op->class == &op_conv_transpose)
+        return direction == DECONV_FORWARD ? c->adjoint : c->forward;
+    return NULL;
 }
 
 /* Channels to.. of the groups that channels from->from[1]..to[1] of `count` belong to. */
