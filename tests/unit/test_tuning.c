@@ -569,6 +569,62 @@ static void wrong_results_are_found(void **state)
     mem_free(f->ctx, source);
 }
 
+/* ---- A whole network ---- */
+
+enum { STOP_AFTER = 3 };
+
+static int32_t stop_tuning(uint64_t done, uint64_t total, const char *what, void *user)
+{
+    (void)total;
+    (void)user;
+    return strcmp(what, "tuning") == 0 && done == STOP_AFTER;
+}
+
+static int entries_in(fixture *f, const char *path)
+{
+    uint8_t *text;
+    size_t size;
+    int count = 0;
+
+    OK(f->ctx, file_read(f->ctx, path, 1 << 20, &text, &size));
+    for (const char *at = (char *)text; (at = strstr(at, " : ")); at++)
+        count++;
+    mem_free(f->ctx, text);
+    return count;
+}
+
+static void a_network_until_it_is_cancelled(void **state)
+{
+    fixture *f = *state;
+    deconv_ctx_options options = DECONV_CTX_OPTIONS_INIT;
+    deconv_tune_options tune = DECONV_TUNE_OPTIONS_INIT;
+    deconv_tune_summary summary = DECONV_TUNE_SUMMARY_INIT;
+    deconv_ctx *ctx;
+    deconv_net *net;
+    char *path;
+
+    options.cache_dir = f->cache;
+    options.progress = stop_tuning;
+    assert_int_equal(deconv_ctx_create(&options, &ctx), DECONV_OK);
+    path = path_of(ctx);
+    OK(ctx, deconv_net_open(ctx, DECONV_TEST_SOURCE_DIR "/../examples/figures/zfnet-small.onnx",
+                            NULL, &net));
+    tune.limit_seconds = 0.05;
+    expect_message(ctx, deconv_net_tune(net, &tune, &summary), DECONV_ERROR_CANCELLED,
+                   "cancelled: tuning, 3 of 8");
+    assert_int_equal(summary.convolutions, STOP_AFTER);
+    assert_true(summary.measured >= STOP_AFTER);
+    assert_string_equal(summary.path, path);
+    assert_int_equal(entries_in(f, path), STOP_AFTER);
+    /* What cannot be kept is not measured. */
+    assert_int_equal(remove(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    expect_message(ctx, deconv_net_tune(net, &tune, &summary), DECONV_ERROR_IO, "is a folder");
+    deconv_net_destroy(net);
+    mem_free(ctx, path);
+    deconv_ctx_destroy(ctx);
+}
+
 /* ---- The warning ---- */
 
 static void expect_warning(fixture *f, deconv_ctx *ctx, conv_task *task, bool expected)
@@ -619,6 +675,7 @@ int main(int argc, char **argv)
         TEST(candidates_are_measured),
         TEST(the_limit_leaves_out),
         TEST(wrong_results_are_found),
+        TEST(a_network_until_it_is_cancelled),
         TEST(large_layers_by_the_plain_algorithm),
     };
 
