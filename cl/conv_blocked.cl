@@ -1,8 +1,12 @@
 /* Convolution for CPU devices, both directions: dst = gather(src, w) over blocks of LANES channels.
  *
- *   src  [N][G][C/X][H][W][X]            X = LANES, packed by pack_channels; or X = 1: NCHW as it
- * is w    [G][items][C/X][R][S][X][KB][LANES]   packed once by pack_weights, zero where there is no
- * channel dst  NCHW
+ *   src   X = LANES: [N][G][C/X][H][W][X]; X = 1: channel after channel, its positions POS floats
+ *         apart: NCHW as it is (POS 1), or the lanes of a single block (POS = LANES)
+ *   w     [G][items][C/X][R][S][X][KB][LANES], packed once by pack_weights, zero where there is no
+ *         channel
+ *   bias  one value for each channel of dst, or NULL
+ *   add   NULL, or a tensor of dst's layout that is added to the sums
+ *   dst   NCHW, or [N][blocks][H][W][LANES] with zeros in the lanes past the last channel
  *
  * A direction is a set of phases (lib/conv/phases.h): the positions of dst that are `step` apart
  * see the same taps, so each phase is a dense convolution. The forward direction has one, the
@@ -10,10 +14,12 @@
  * for every position, so a window of a picture gives the same bits as the whole.
  *
  * conv_blocked: one work-item computes TILE positions of one row for KB * LANES channels, all sums
- * in registers, and reads every weight once for the tile. LANES  16 or 8: floats in a vector
- * register TILE   positions per item; KB blocks of channels per item: KB * TILE sums (28 on
- * AVX-512, 12 on AVX2) X      channels side by side in src; STEP columns of src between
- * neighbouring positions
+ * in registers, and reads every weight once for the tile.
+ *
+ *   LANES  16 or 8: floats in a vector register
+ *   TILE   positions per item; KB blocks of channels per item: KB * TILE sums (28 on AVX-512, 12 on
+ *          AVX2)
+ *   X      channels side by side in src; STEP columns of src between neighbouring positions
  *
  * conv_few: for dst with CHANNELS (1 to 4) channels, where lanes across dst would idle: lanes run
  * across the channels of src instead, CHANNELS * TILE sums, added up across lanes at the end. w is
@@ -24,6 +30,12 @@
 #define VEC        CAT(float, LANES)
 #define LOAD       CAT(vload, LANES)
 #define STORE      CAT(vstore, LANES)
+#define IVEC       CAT(int, LANES)
+#if LANES == 16
+#define LANE_NUMBERS (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+#else
+#define LANE_NUMBERS (int8)(0, 1, 2, 3, 4, 5, 6, 7)
+#endif
 
 /* One axis of a phase; lib/conv/phases.h has the same. */
 typedef struct {
@@ -38,8 +50,12 @@ typedef struct {
     int groups, blocks;             /* blocks of src channels in a group */
     int src_channels, src_h, src_w; /* channels in a group */
     int dst_channels, dst_h, dst_w;
-    int items;         /* work-items that share the channels of a group */
-    int weight_offset; /* of this phase, in floats */
+    int src_image, src_plane; /* floats from image to image, from block of channels to block */
+    int dst_image;            /* floats from image to image of dst */
+    int dst_block;            /* 1: dst is NCHW; LANES: blocks */
+    int relu;                 /* what is below zero becomes zero */
+    int items;                /* work-items that share the channels of a group */
+    int weight_offset;        /* of this phase, in floats */
     int weight_group, weight_dst, weight_src, kernel_w; /* steps through the ONNX weights */
 } blocked_shape;
 
@@ -119,6 +135,12 @@ static int last_tap(int base, int tap_step, int taps, int size)
 }
 
 #ifdef TILE
+/* max(value, 0), with NaN kept and no negative zero. */
+static float above_zero(float value)
+{
+    return value <= 0.0f ? 0.0f : value;
+}
+
 #ifdef KB
 /* One channel of src at TILE positions, AT(t) their addresses, times KB vectors of weights. */
 #define MULTIPLY(AT)                                                                               \
@@ -133,12 +155,13 @@ static int last_tap(int base, int tap_step, int taps, int size)
                 fma((VEC)one, weight[b], sum[b][t]);                                               \
         }                                                                                          \
     }
-#define INSIDE(t) (row + (at + t * STEP) * X)
+#define INSIDE(t) (row + (at + t * STEP) * POS)
 #define EDGE(t)   (edge[t])
 
 __kernel void conv_blocked(__global const float *restrict src, __global const float *restrict w,
-                           __global const float *restrict bias, __global float *restrict dst,
-                           __global const float *restrict zeros, blocked_shape s)
+                           __global const float *restrict bias, __global const float *restrict add,
+                           __global float *restrict dst, __global const float *restrict zeros,
+                           blocked_shape s)
 {
     const int u = (int)get_global_id(0) * TILE, v = (int)get_global_id(1);
     const int image = (int)get_global_id(2) / s.items; /* of [N][G] */
@@ -147,9 +170,9 @@ __kernel void conv_blocked(__global const float *restrict src, __global const fl
     const int src_x = s.x.src_first + u * s.x.src_step;
     const int tap_from = first_tap(src_y, s.y.tap_step);
     const int tap_to = last_tap(src_y, s.y.tap_step, s.y.taps, s.src_h);
-    const int plane = s.src_h * s.src_w * X;
     const int tap_row = s.x.taps * X * KB * LANES;
-    __global const float *in = src + (size_t)image * s.blocks * plane;
+    __global const float *in =
+        src + (size_t)(image / s.groups) * s.src_image + (size_t)group * s.blocks * s.src_plane;
     __global const float *wi =
         w + s.weight_offset + (size_t)(group * s.items + item) * s.blocks * s.y.taps * tap_row;
     const int channel = item * KB * LANES;
@@ -166,9 +189,9 @@ __kernel void conv_blocked(__global const float *restrict src, __global const fl
         for (int t = 0; t < TILE; t++)
             sum[b][t] = LOAD(0, start);
     }
-    for (int block = 0; block < s.blocks; block++, in += plane, wi += s.y.taps * tap_row) {
+    for (int block = 0; block < s.blocks; block++, in += s.src_plane, wi += s.y.taps * tap_row) {
         for (int i = tap_from; i < tap_to; i++) {
-            __global const float *row = in + (src_y + i * s.y.tap_step) * s.src_w * X;
+            __global const float *row = in + (src_y + i * s.y.tap_step) * s.src_w * POS;
             __global const float *wt = wi + i * tap_row;
 
             for (int j = 0; j < s.x.taps; j++) {
@@ -182,7 +205,7 @@ __kernel void conv_blocked(__global const float *restrict src, __global const fl
                     for (int t = 0; t < TILE; t++) {
                         const int p = at + t * STEP;
 
-                        edge[t] = p >= 0 && p < s.src_w ? row + p * X : zeros;
+                        edge[t] = p >= 0 && p < s.src_w ? row + p * POS : zeros;
                     }
                     MULTIPLY(EDGE)
                 }
@@ -192,17 +215,38 @@ __kernel void conv_blocked(__global const float *restrict src, __global const fl
     const int count = min(TILE, s.x.count - u);
     const int there = min(KB * LANES, s.dst_channels - channel);
     const size_t dst_plane = (size_t)s.dst_h * s.dst_w;
-    __global float *out = dst + ((size_t)image * s.dst_channels + channel) * dst_plane +
-                          (s.y.first + v * s.y.step) * s.dst_w + s.x.first + u * s.x.step;
+    const size_t from =
+        (size_t)(image / s.groups) * s.dst_image +
+        ((size_t)group * s.dst_channels + channel) * dst_plane +
+        (size_t)((s.y.first + v * s.y.step) * s.dst_w + s.x.first + u * s.x.step) * s.dst_block;
 
-    for (int b = 0; b < KB; b++) {
+    for (int b = 0; b < KB && b * LANES < there; b++) {
         float tile[TILE * LANES];
 
+        if (s.dst_block > 1) {
+            const size_t at = from + b * LANES * dst_plane;
+            const IVEC real = LANE_NUMBERS < (IVEC)(there - b * LANES);
+
+            for (int t = 0; t < count; t++) {
+                VEC value = sum[b][t];
+
+                if (add)
+                    value += LOAD(t * s.x.step, add + at);
+                if (s.relu)
+                    value = select(value, (VEC)0.0f, value <= (VEC)0.0f);
+                STORE(select((VEC)0.0f, value, real), t * s.x.step, dst + at);
+            }
+            continue;
+        }
         for (int t = 0; t < TILE; t++)
             STORE(sum[b][t], t, tile);
         for (int l = 0; l < min(LANES, there - b * LANES); l++)
-            for (int t = 0; t < count; t++)
-                out[(size_t)(b * LANES + l) * dst_plane + t * s.x.step] = tile[t * LANES + l];
+            for (int t = 0; t < count; t++) {
+                const size_t at = from + (b * LANES + l) * dst_plane + t * s.x.step;
+                const float value = tile[t * LANES + l] + (add ? add[at] : 0.0f);
+
+                dst[at] = s.relu ? above_zero(value) : value;
+            }
     }
 }
 #endif
@@ -237,8 +281,9 @@ static float across(VEC v)
 }
 
 __kernel void conv_few(__global const float *restrict src, __global const float *restrict w,
-                       __global const float *restrict bias, __global float *restrict dst,
-                       __global const float *restrict zeros, blocked_shape s)
+                       __global const float *restrict bias, __global const float *restrict add,
+                       __global float *restrict dst, __global const float *restrict zeros,
+                       blocked_shape s)
 {
     const int u = (int)get_global_id(0) * TILE, v = (int)get_global_id(1);
     const int image = (int)get_global_id(2);
@@ -246,14 +291,13 @@ __kernel void conv_few(__global const float *restrict src, __global const float 
     const int src_x = s.x.src_first + u * s.x.src_step;
     const int tap_from = first_tap(src_y, s.y.tap_step);
     const int tap_to = last_tap(src_y, s.y.tap_step, s.y.taps, s.src_h);
-    const int plane = s.src_h * s.src_w * LANES;
     VEC sum[CHANNELS][TILE];
 
     for (int c = 0; c < CHANNELS; c++)
         for (int t = 0; t < TILE; t++)
             sum[c][t] = (VEC)0.0f;
     for (int block = 0; block < s.blocks; block++) {
-        __global const float *in = src + (size_t)(image * s.blocks + block) * plane;
+        __global const float *in = src + (size_t)image * s.src_image + (size_t)block * s.src_plane;
 
         for (int i = tap_from; i < tap_to; i++) {
             __global const float *row = in + (src_y + i * s.y.tap_step) * s.src_w * LANES;
@@ -274,13 +318,23 @@ __kernel void conv_few(__global const float *restrict src, __global const float 
             }
         }
     }
-    const size_t dst_plane = (size_t)s.dst_h * s.dst_w;
-    __global float *out = dst + (size_t)image * CHANNELS * dst_plane +
-                          (s.y.first + v * s.y.step) * s.dst_w + s.x.first + u * s.x.step;
+    const size_t apart = s.dst_block > 1 ? 1 : (size_t)s.dst_h * s.dst_w; /* channels of dst */
+    const size_t from =
+        (size_t)image * s.dst_image +
+        (size_t)((s.y.first + v * s.y.step) * s.dst_w + s.x.first + u * s.x.step) * s.dst_block;
 
-    for (int t = 0; t < min(TILE, s.x.count - u); t++)
-        for (int c = 0; c < CHANNELS; c++)
-            out[c * dst_plane + t * s.x.step] = across(sum[c][t]) + (bias ? bias[c] : 0.0f);
+    for (int t = 0; t < min(TILE, s.x.count - u); t++) {
+        const size_t at = from + (size_t)t * s.x.step * s.dst_block;
+
+        for (int c = 0; c < CHANNELS; c++) {
+            const float value =
+                across(sum[c][t]) + (bias ? bias[c] : 0.0f) + (add ? add[at + c * apart] : 0.0f);
+
+            dst[at + c * apart] = s.relu ? above_zero(value) : value;
+        }
+        for (int c = CHANNELS; c < s.dst_block; c++)
+            dst[at + c] = 0.0f;
+    }
 }
 #endif
 #endif

@@ -357,8 +357,8 @@ DECONV_API deconv_status deconv_net_field(deconv_net *net, uint32_t layer, int64
 
 /* ---- Convolutions: what was chosen, and measuring it ------------------------------------ */
 
-/* How the convolutions of a net run over a batch of pictures: for each layer Conv or ConvTranspose
- * that the net's outputs need, forward and then inverse. */
+/* How the convolutions of a net run over a batch of pictures: for each layer Conv or ConvTranspose,
+ * forward and then inverse. */
 typedef struct deconv_plan deconv_plan;
 
 typedef struct deconv_plan_info {
@@ -395,8 +395,8 @@ typedef struct deconv_plan_candidate {
     }
 DECONV_API void deconv_plan_candidate_init(deconv_plan_candidate *candidate);
 
-/* Plans the net for a batch (0: one picture, or the file's fixed batch) and keeps what was chosen.
- * The plan may outlive neither its net nor its context; its strings belong to it. */
+/* What is chosen for a batch (0: one picture, or the file's fixed batch). Nothing runs. The plan
+ * may outlive neither its net nor its context; its strings belong to it. */
 DECONV_API deconv_status deconv_plan_create(deconv_net *net, int64_t batch, deconv_plan **plan);
 DECONV_API void deconv_plan_destroy(deconv_plan *plan);
 DECONV_API uint32_t deconv_plan_count(const deconv_plan *plan);
@@ -507,10 +507,15 @@ typedef struct deconv_projection_info {
     uint32_t reserved;
 } deconv_projection_info;
 
+enum {
+    DECONV_PROJECT_WHOLE = 0x100 /* compute whole layers, not only the seeds' receptive fields: for
+                                    comparison; the result is the same bit for bit */
+};
+
 typedef struct deconv_project_options {
     uint32_t struct_size;
     deconv_rule rule;
-    uint32_t flags; /* DECONV_INVERSE_... */
+    uint32_t flags; /* DECONV_INVERSE_..., DECONV_PROJECT_... */
     deconv_seed_value value;
     uint32_t input; /* the network input to project to */
     uint32_t reserved;
@@ -523,8 +528,9 @@ typedef struct deconv_project_options {
 DECONV_API void deconv_project_options_init(deconv_project_options *options);
 
 /* Projects `count` units of one kept layer to the input: projections is (count, C, H, W), signed,
- * and infos (NULL: not wanted) has `count` entries. Every projection is a pass of its own: the
- * other units of the layer are zero. */
+ * and infos (NULL: not wanted) has `count` entries. Every projection is one of its own: the other
+ * units of the layer are zero. Where every operator on the way can, only the seeds' receptive
+ * fields are computed, many seeds at once; so give many seeds in one call. */
 DECONV_API deconv_status deconv_project(deconv_trace *trace, uint32_t layer,
                                         const deconv_seed *seeds, uint64_t count,
                                         const deconv_project_options *options,

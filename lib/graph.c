@@ -242,6 +242,7 @@ deconv_status graph_build(deconv_ctx *ctx, const onnx_model *model, const graph_
     g->references = 1;
     TRY(take_values(g, sizes));
     TRY(take_nodes(g, weights));
+    graph_choose_layouts(g);
     *out = g;
     g = NULL;
 done:

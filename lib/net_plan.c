@@ -4,7 +4,6 @@
 
 #include "conv/tuning.h"
 #include "options.h"
-#include "trace.h"
 
 #include <string.h>
 
@@ -28,49 +27,27 @@ void deconv_plan_candidate_init(deconv_plan_candidate *candidate)
 
 /* ---- The convolutions of a net ---- */
 
-static deconv_status plan_convolutions(graph *g, net_convolutions *out)
+deconv_status net_convolutions(const graph *g, net_convolution **list, int *count)
 {
     deconv_status status = DECONV_OK;
 
-    TRY_ALLOC(out->list, g->ctx, 2 * (size_t)g->n_node + 1);
+    *count = 0;
+    TRY_ALLOC(*list, g->ctx, 2 * (size_t)g->n_node + 1);
     for (int n = 0; n < g->n_node; n++) {
         const graph_node *node = &g->node[n];
 
-        if (!conv_planned(node->op, DECONV_FORWARD))
-            continue;
-        TRY(op_plan_inverse(node->op));
-        for (int d = DECONV_FORWARD; d <= DECONV_INVERSE; d++)
-            out->list[out->count++] =
-                (net_convolution){.layer = (uint32_t)g->value[node->out[0]].layer,
-                                  .direction = (deconv_direction)d,
-                                  .planned = conv_planned(node->op, (deconv_direction)d)};
+        for (int d = DECONV_FORWARD; d <= DECONV_INVERSE; d++) {
+            net_convolution *c = &(*list)[*count];
+
+            if (node->out[0] < 0 || !conv_task_in(node->op, (deconv_direction)d, &c->task))
+                continue;
+            c->layer = (uint32_t)g->value[node->out[0]].layer;
+            c->direction = (deconv_direction)d;
+            ++*count;
+        }
     }
 done:
     return status;
-}
-
-deconv_status net_convolutions_plan(deconv_net *net, int64_t batch, net_convolutions *out)
-{
-    deconv_trace_options options = DECONV_TRACE_OPTIONS_INIT;
-    deconv_status status = DECONV_OK;
-    const uint32_t none = 0;
-
-    *out = (net_convolutions){0};
-    options.keep = &none; /* no activation is read */
-    TRY(deconv_trace_create(net, batch ? batch : net->graph->batch, &options, &out->trace));
-    TRY(plan_convolutions(out->trace->graph, out));
-done:
-    if (status != DECONV_OK)
-        net_convolutions_free(out);
-    return status;
-}
-
-void net_convolutions_free(net_convolutions *c)
-{
-    if (c->trace)
-        mem_free(c->trace->ctx, c->list);
-    deconv_trace_destroy(c->trace);
-    *c = (net_convolutions){0};
 }
 
 /* ---- Reasons ---- */
@@ -138,43 +115,53 @@ static void share_costs(deconv_plan *plan)
 
 /* ---- Plans ---- */
 
+static deconv_status describe(deconv_plan *plan, const net_convolution *c)
+{
+    const conv_algorithm *chosen = convolution_choice(&c->task);
+    int index = plan->count++;
+
+    if (!chosen)
+        return error_set(plan->ctx, DECONV_ERROR_UNSUPPORTED,
+                         "%s: no convolution algorithm takes these layouts", c->task.name);
+    plan->info[index] = (deconv_plan_info){.struct_size = sizeof *plan->info,
+                                           .layer = c->layer,
+                                           .direction = c->direction,
+                                           .candidate_count = (uint32_t)plan->algorithms,
+                                           .from_block = (uint32_t)c->task.src_block,
+                                           .to_block = (uint32_t)c->task.dst_block,
+                                           .work = conv_problem_work(&c->task.problem),
+                                           .algorithm = chosen->name};
+    return describe_candidates(plan, index, &c->task);
+}
+
 deconv_status deconv_plan_create(deconv_net *net, int64_t batch, deconv_plan **out)
 {
     deconv_status status = DECONV_OK;
-    net_convolutions found = {0};
+    net_convolution *list = NULL;
     deconv_plan *plan = NULL;
+    graph *graph = NULL;
     size_t all;
+    int count;
 
     *out = NULL;
     TRY_ALLOC(plan, net->ctx, 1);
     plan->ctx = net->ctx;
     while (conv_algorithm_at(plan->algorithms))
         plan->algorithms++;
-    TRY(net_convolutions_plan(net, batch, &found));
-    all = (size_t)found.count * (size_t)plan->algorithms + 1;
-    TRY_ALLOC(plan->info, net->ctx, (size_t)found.count + 1);
+    TRY(net_graph(net, batch ? batch : net->graph->batch, &graph));
+    TRY(net_convolutions(graph, &list, &count));
+    all = (size_t)count * (size_t)plan->algorithms + 1;
+    TRY_ALLOC(plan->info, net->ctx, (size_t)count + 1);
     TRY_ALLOC(plan->candidate, net->ctx, all);
     TRY_ALLOC(plan->reason, net->ctx, all);
-    for (int i = 0; i < found.count; i++) {
-        const net_convolution *c = &found.list[i];
-        const conv_task *task = convolution_task(c->planned);
-
-        plan->count++;
-        plan->info[i] = (deconv_plan_info){.struct_size = sizeof *plan->info,
-                                           .layer = c->layer,
-                                           .direction = c->direction,
-                                           .candidate_count = (uint32_t)plan->algorithms,
-                                           .from_block = (uint32_t)task->src_block,
-                                           .to_block = (uint32_t)task->dst_block,
-                                           .work = conv_problem_work(&task->problem),
-                                           .algorithm = convolution_algorithm(c->planned)};
-        TRY(describe_candidates(plan, i, task));
-    }
+    for (int i = 0; i < count; i++)
+        TRY(describe(plan, &list[i]));
     share_costs(plan);
     *out = plan;
     plan = NULL;
 done:
-    net_convolutions_free(&found);
+    graph_drop(graph);
+    mem_free(net->ctx, list);
     deconv_plan_destroy(plan);
     return status;
 }

@@ -64,6 +64,14 @@ static void spread_runs(deconv_trace *trace)
     }
 }
 
+/* Input `i` is stored in blocks and the operator takes it row-major. */
+static bool wants_rows(const graph *g, const graph_node *node, int i)
+{
+    const graph_value *v = node->in[i] < 0 ? NULL : &g->value[node->in[i]];
+
+    return v && v->from_input && v->block > 1 && node->op->in_block[i] == 1;
+}
+
 /* What an inverse under any of the trace's rules will read. */
 static void mark_needed_by_rules(deconv_trace *trace)
 {
@@ -79,13 +87,60 @@ static void mark_needed_by_rules(deconv_trace *trace)
         for (int rule = DECONV_RULE_DECONVNET; class->keeps && rule <= DECONV_RULE_GUIDED; rule++)
             if (trace->rules >> rule & 1)
                 keeps |= class->keeps(node->op, (deconv_rule)rule, trace->flags);
-        for (int i = 0; i < node->n_in && i < 16; i++)
-            if (node->in[i] >= 0 && (keeps & KEEP_INPUT(i)))
+        for (int i = 0; i < node->n_in && i < 16; i++) {
+            if (node->in[i] < 0 || !(keeps & KEEP_INPUT(i)))
+                continue;
+            if (wants_rows(g, node, i))
+                trace->rows_kept[node->in[i]] = true;
+            else
                 trace->kept[node->in[i]] = true;
+        }
         for (int i = 0; i < node->n_out && i < 16; i++)
             if (node->out[i] >= 0 && (keeps & KEEP_OUTPUT(i)))
                 trace->kept[node->out[i]] = true;
     }
+}
+
+/* The only reader of a value among the nodes that run, -1 where there are more or none. */
+static void find_only_readers(const deconv_trace *trace, int *reader)
+{
+    const graph *g = trace->graph;
+
+    for (int v = 0; v < g->n_value; v++)
+        reader[v] = -1;
+    for (int n = 0; n < g->n_node; n++) {
+        const graph_node *node = &g->node[n];
+
+        for (int i = 0; trace->runs[n] && i < node->n_in; i++)
+            if (node->in[i] >= 0)
+                reader[node->in[i]] = reader[node->in[i]] == -1 ? n : -2;
+    }
+}
+
+/* A Relu whose input nobody else reads and nobody keeps is done by the node before it. */
+static deconv_status mark_fused(deconv_trace *trace)
+{
+    const graph *g = trace->graph;
+    deconv_status status = DECONV_OK;
+    int *reader = NULL;
+
+    TRY_ALLOC(reader, trace->ctx, (size_t)g->n_value);
+    find_only_readers(trace, reader);
+    for (int n = 0; n < g->n_node; n++) {
+        const graph_node *node = &g->node[n];
+        int v = node->out[0], next;
+
+        if (!trace->runs[n] || !(node->op->class->rectifies & RECTIFIES_FORWARD) || v < 0)
+            continue;
+        next = reader[v];
+        trace->fused[n] = next >= 0 && !trace->kept[v] && !trace->rows_kept[v] &&
+                          strcmp(g->node[next].op->class->type, "Relu") == 0 &&
+                          g->node[next].out[0] >= 0 &&
+                          g->value[g->node[next].out[0]].block == g->value[v].block;
+    }
+done:
+    mem_free(trace->ctx, reader);
+    return status;
 }
 
 static deconv_status mark(deconv_trace *trace, const deconv_trace_options *options)
@@ -94,7 +149,9 @@ static deconv_status mark(deconv_trace *trace, const deconv_trace_options *optio
     deconv_status status = DECONV_OK;
 
     TRY_ALLOC(trace->runs, trace->ctx, (size_t)g->n_node);
+    TRY_ALLOC(trace->fused, trace->ctx, (size_t)g->n_node);
     TRY_ALLOC(trace->kept, trace->ctx, (size_t)g->n_value);
+    TRY_ALLOC(trace->rows_kept, trace->ctx, (size_t)g->n_value);
     TRY_ALLOC(trace->readable, trace->ctx, (size_t)g->n_value);
     TRY(mark_last(trace, options));
     TRY(mark_kept(trace, options));
@@ -105,6 +162,7 @@ static deconv_status mark(deconv_trace *trace, const deconv_trace_options *optio
     mark_needed_by_rules(trace);
     for (int v = 0; v < g->n_value; v++)
         trace->kept[v] = trace->kept[v] || trace->readable[v];
+    TRY(mark_fused(trace));
 done:
     return status;
 }
@@ -116,18 +174,37 @@ static bool is_view(const op *op)
     return op->class->is_view && op->class->is_view(op);
 }
 
-/* Values that are the same bytes: root[v] is the value whose memory v uses. */
+/* What needs memory: every value as its producer leaves it, unit v, and its row-major copy, unit
+ * n_value + v. */
+static int unit_read(const graph *g, const graph_node *node, int i)
+{
+    return node->in[i] + (wants_rows(g, node, i) ? g->n_value : 0);
+}
+
+/* Node `n`'s output is its input as it stands. */
+static bool is_alias(const graph *g, const graph_node *node)
+{
+    return is_view(node->op) && node->out[0] >= 0 && g->value[node->in[0]].from_input;
+}
+
+/* Units that are the same bytes: root[u] is the unit whose memory u uses. */
 static void find_roots(const deconv_trace *trace, int *root)
 {
     const graph *g = trace->graph;
 
-    for (int v = 0; v < g->n_value; v++)
-        root[v] = v;
+    for (int u = 0; u < 2 * g->n_value; u++)
+        root[u] = u;
     for (int n = 0; n < g->n_node; n++) {
         const graph_node *node = &g->node[n];
 
-        if (is_view(node->op) && node->out[0] >= 0 && g->value[node->in[0]].from_input)
-            root[node->out[0]] = root[node->in[0]];
+        if (is_alias(g, node))
+            root[node->out[0]] = root[unit_read(g, node, 0)];
+        if (n > 0 && strcmp(node->op->class->type, "Relu") == 0) {
+            int before = g->value[node->in[0]].producer;
+
+            if (before >= 0 && trace->fused[before])
+                root[node->in[0]] = node->out[0];
+        }
     }
 }
 
@@ -137,14 +214,25 @@ static void extend(span *s, int step)
     s->last = step > s->last ? step : s->last;
 }
 
+/* A row-major copy is made where its value is. */
+static void extend_read(const graph *g, const int *root, span *spans, int unit, int n)
+{
+    extend(&spans[root[unit]], n);
+    if (unit >= g->n_value) {
+        int producer = g->value[unit - g->n_value].producer;
+
+        extend(&spans[root[unit]], producer < 0 ? -1 : producer);
+    }
+}
+
 /* Lifetimes in steps: node n is step n, the inputs are written at step -1, what is kept lives on.
  */
 static void find_lifetimes(const deconv_trace *trace, const int *root, span *spans)
 {
     const graph *g = trace->graph;
 
-    for (int v = 0; v < g->n_value; v++)
-        spans[v] = (span){.first = g->n_node, .last = -1};
+    for (int u = 0; u < 2 * g->n_value; u++)
+        spans[u] = (span){.first = g->n_node, .last = -1};
     for (int i = 0; i < g->model->n_input; i++)
         extend(&spans[g->model->input[i].value], -1);
     for (int n = 0; n < g->n_node; n++) {
@@ -152,17 +240,45 @@ static void find_lifetimes(const deconv_trace *trace, const int *root, span *spa
 
         for (int i = 0; trace->runs[n] && i < node->n_in; i++)
             if (node->in[i] >= 0)
-                extend(&spans[root[node->in[i]]], n);
+                extend_read(g, root, spans, unit_read(g, node, i), n);
         for (int i = 0; trace->runs[n] && i < node->n_out; i++)
             if (node->out[i] >= 0)
                 extend(&spans[root[node->out[i]]], n);
     }
     for (int v = 0; v < g->n_value; v++) {
+        const graph_value *value = &g->value[v];
+
         if (trace->kept[v])
             spans[root[v]].last = g->n_node;
-        if (root[v] == v && g->value[v].from_input && spans[v].first <= spans[v].last)
-            spans[v].bytes = (size_t)shape_count(&g->value[v].shape) * sizeof(float);
+        if (trace->rows_kept[v])
+            spans[root[g->n_value + v]].last = g->n_node;
+        for (int u = v; value->from_input && u < 2 * g->n_value; u += g->n_value)
+            if (root[u] == u && spans[u].first <= spans[u].last)
+                spans[u].bytes =
+                    (size_t)layout_floats(&value->shape, u == v ? value->block : 1) * sizeof(float);
     }
+}
+
+/* The tensor of unit `u` in the planned storage; none where it has no bytes. */
+static deconv_status place_unit(deconv_trace *trace, const span *spans, const int *root, int u,
+                                tensor **out)
+{
+    const graph *g = trace->graph;
+    const graph_value *v = &g->value[u % g->n_value];
+    const span *s = &spans[root[u]];
+    deconv_status status = DECONV_OK;
+    buffer *data = NULL;
+
+    if (u < g->n_value && v->weight)
+        data = v->weight->data;
+    else if (s->bytes && s->first <= s->last)
+        data = trace->storage.slot[s->slot];
+    if (!data)
+        goto done;
+    TRY(tensor_borrow(trace->ctx, &v->shape, data, out));
+    (*out)->block = u < g->n_value ? v->block : 1;
+done:
+    return status;
 }
 
 static deconv_status lay_out(deconv_trace *trace)
@@ -172,24 +288,27 @@ static deconv_status lay_out(deconv_trace *trace)
     span *spans = NULL;
     int *root = NULL;
 
-    TRY_ALLOC(spans, trace->ctx, (size_t)g->n_value);
-    TRY_ALLOC(root, trace->ctx, (size_t)g->n_value);
+    TRY_ALLOC(spans, trace->ctx, 2 * (size_t)g->n_value);
+    TRY_ALLOC(root, trace->ctx, 2 * (size_t)g->n_value);
     TRY_ALLOC(trace->value, trace->ctx, (size_t)g->n_value);
+    TRY_ALLOC(trace->rows, trace->ctx, (size_t)g->n_value);
+    TRY_ALLOC(trace->shown, trace->ctx, (size_t)g->n_value);
+    TRY_ALLOC(trace->is_shown, trace->ctx, (size_t)g->n_value);
+    TRY_ALLOC(trace->to_rows, trace->ctx, (size_t)g->n_value);
     find_roots(trace, root);
     find_lifetimes(trace, root, spans);
     trace->storage.ctx = trace->ctx;
-    TRY(storage_plan(&trace->storage, spans, g->n_value));
+    TRY(storage_plan(&trace->storage, spans, 2 * g->n_value));
     TRY(storage_allocate(&trace->storage, "activations"));
     for (int v = 0; v < g->n_value; v++) {
         const graph_value *value = &g->value[v];
-        buffer *data = NULL;
 
-        if (value->weight)
-            data = value->weight->data;
-        else if (spans[root[v]].bytes)
-            data = trace->storage.slot[spans[root[v]].slot];
-        if (data)
-            TRY(tensor_borrow(trace->ctx, &value->shape, data, &trace->value[v]));
+        TRY(place_unit(trace, spans, root, v, &trace->value[v]));
+        if (!value->from_input || value->block == 1)
+            continue;
+        TRY(place_unit(trace, spans, root, g->n_value + v, &trace->rows[v]));
+        if (trace->rows[v] || trace->readable[v])
+            TRY(mover_create(trace->ctx, value->shape.dim[1], value->block, 1, &trace->to_rows[v]));
     }
 done:
     mem_free(trace->ctx, spans);
@@ -261,15 +380,25 @@ void deconv_trace_destroy(deconv_trace *trace)
         return;
     ctx = trace->ctx;
     inverse_free(trace->inverse);
-    for (int v = 0; trace->value && v < trace->graph->n_value; v++)
+    for (int v = 0; trace->to_rows && v < trace->graph->n_value; v++) {
         deconv_tensor_destroy(trace->value[v]);
+        deconv_tensor_destroy(trace->rows[v]);
+        deconv_tensor_destroy(trace->shown[v]);
+        mover_release(&trace->to_rows[v]);
+    }
     for (int n = 0; trace->switches && n < trace->graph->n_node; n++)
         buffer_free(trace->switches[n]);
     storage_free(&trace->storage);
     mem_free(ctx, trace->runs);
+    mem_free(ctx, trace->fused);
     mem_free(ctx, trace->kept);
+    mem_free(ctx, trace->rows_kept);
     mem_free(ctx, trace->readable);
     mem_free(ctx, trace->value);
+    mem_free(ctx, trace->rows);
+    mem_free(ctx, trace->shown);
+    mem_free(ctx, trace->is_shown);
+    mem_free(ctx, trace->to_rows);
     mem_free(ctx, trace->switches);
     mem_free(ctx, (void *)trace->in);
     mem_free(ctx, trace->out);
@@ -281,11 +410,15 @@ void deconv_trace_destroy(deconv_trace *trace)
 
 void trace_operands(const deconv_trace *trace, const graph_node *node, bool all)
 {
+    const graph *g = trace->graph;
+
     for (int i = 0; i < node->n_in; i++) {
         int v = node->in[i];
-        bool there = v >= 0 && (all || trace->kept[v] || trace->graph->value[v].constant);
+        bool rows = wants_rows(g, node, i);
+        bool there = v >= 0 &&
+                     (all || g->value[v].constant || (rows ? trace->rows_kept[v] : trace->kept[v]));
 
-        trace->in[i] = there ? trace->value[v] : NULL;
+        trace->in[i] = !there ? NULL : rows ? trace->rows[v] : trace->value[v];
     }
     for (int i = 0; i < node->n_out; i++) {
         int v = node->out[i];
@@ -320,6 +453,30 @@ done:
     return status;
 }
 
+/* The Relu at node `n` was done by the node before it. */
+static bool was_fused(const deconv_trace *trace, const graph_node *node)
+{
+    int before = node->in[0] < 0 ? -1 : trace->graph->value[node->in[0]].producer;
+
+    return before >= 0 && trace->fused[before];
+}
+
+/* Row-major copies of what the node has computed. */
+static deconv_status make_rows(const deconv_trace *trace, const graph_node *node)
+{
+    deconv_status status = DECONV_OK;
+
+    for (int i = 0; i < node->n_out; i++) {
+        int v = node->out[i];
+
+        if (v >= 0 && trace->rows[v])
+            TRY(mover_run(&trace->to_rows[v], &trace->value[v]->shape, trace->value[v]->data,
+                          trace->rows[v]->data, false));
+    }
+done:
+    return status;
+}
+
 deconv_status deconv_trace_run(deconv_trace *trace, const deconv_tensor *const *inputs,
                                uint32_t input_count)
 {
@@ -327,19 +484,65 @@ deconv_status deconv_trace_run(deconv_trace *trace, const deconv_tensor *const *
     deconv_status status = DECONV_OK;
 
     trace->has_run = false;
+    memset(trace->is_shown, 0, (size_t)g->n_value * sizeof trace->is_shown[0]);
     TRY(take_inputs(trace, inputs, input_count));
     for (int n = 0; n < g->n_node; n++) {
         const graph_node *node = &g->node[n];
-        op_pass pass = {.in = trace->in, .out = trace->out, .kept = trace->switches[n]};
+        op_pass pass = {.in = trace->in,
+                        .out = trace->out,
+                        .kept = trace->switches[n],
+                        .rectify = trace->fused[n]};
 
-        if (!trace->runs[n] || (is_view(node->op) && g->value[node->in[0]].from_input))
+        if (!trace->runs[n])
             continue;
         TRY(progress_step(trace->ctx, (uint64_t)n, (uint64_t)g->n_node, "forward"));
-        trace_operands(trace, node, true);
-        TRY(node->op->class->forward(node->op, &pass));
+        if (!is_alias(g, node) && !was_fused(trace, node)) {
+            trace_operands(trace, node, true);
+            TRY(node->op->class->forward(node->op, &pass));
+        }
+        if (!trace->fused[n])
+            TRY(make_rows(trace, node));
     }
     TRY(device_wait(trace->ctx));
     trace->has_run = true;
+done:
+    return status;
+}
+
+/* ---- Reading ---- */
+
+deconv_status trace_read_item(const deconv_trace *trace, int value, int64_t item, float *out)
+{
+    const tensor *t = trace->value[value];
+    int64_t items = t->shape.rank > 1 ? t->shape.dim[0] : 1;
+    int64_t count = shape_count(&t->shape) / items;
+    size_t bytes = (size_t)(layout_floats(&t->shape, t->block) / items) * sizeof(float);
+    deconv_status status = DECONV_OK;
+    float *blocked = NULL;
+
+    if (t->block == 1)
+        return buffer_read(trace->ctx, t->data, (size_t)item * bytes, bytes, out);
+    TRY_ALLOC(blocked, trace->ctx, bytes / sizeof(float));
+    TRY(buffer_read(trace->ctx, t->data, (size_t)item * bytes, bytes, blocked));
+    unblock(blocked, t->shape.dim[1], count / t->shape.dim[1], t->block, out);
+done:
+    mem_free(trace->ctx, blocked);
+    return status;
+}
+
+/* The caller's row-major tensor of a value in blocks. */
+static deconv_status show(deconv_trace *trace, int v)
+{
+    const tensor *t = trace->value[v];
+    deconv_status status = DECONV_OK;
+
+    if (!trace->shown[v])
+        TRY(tensor_create(trace->ctx, &t->shape, "activation", &trace->shown[v]));
+    if (!trace->is_shown[v]) {
+        TRY(mover_run(&trace->to_rows[v], &t->shape, t->data, trace->shown[v]->data, false));
+        TRY(device_wait(trace->ctx));
+    }
+    trace->is_shown[v] = true;
 done:
     return status;
 }
@@ -358,7 +561,9 @@ deconv_status deconv_trace_activation(deconv_trace *trace, uint32_t layer,
              g->value[value].name);
     if (!trace->has_run)
         FAIL(trace->ctx, DECONV_ERROR_INVALID, "the trace has not been run yet");
-    *activation = trace->value[value];
+    if (trace->value[value]->block > 1)
+        TRY(show(trace, value));
+    *activation = trace->value[value]->block > 1 ? trace->shown[value] : trace->value[value];
 done:
     return status;
 }

@@ -43,30 +43,33 @@ static deconv_status check_options(deconv_ctx *ctx, const deconv_tune_options *o
     return DECONV_OK;
 }
 
-/* The net's tasks, each once. The plans they come from are released: tuning has all memory. */
+/* The net's tasks, each once. */
 static deconv_status collect_tasks(deconv_net *net, int64_t batch, work *w)
 {
-    net_convolutions found = {0};
     deconv_status status = DECONV_OK;
+    net_convolution *list = NULL;
+    graph *graph = NULL;
     char key[TUNING_KEY];
+    int count;
 
-    TRY(net_convolutions_plan(net, batch, &found));
-    TRY_ALLOC(w->task, net->ctx, (size_t)found.count + 1);
-    TRY_ALLOC(w->entry, net->ctx, (size_t)found.count + 1);
-    for (int i = 0; i < found.count; i++) {
-        const conv_task *task = convolution_task(found.list[i].planned);
+    TRY(net_graph(net, batch ? batch : net->graph->batch, &graph));
+    TRY(net_convolutions(graph, &list, &count));
+    TRY_ALLOC(w->task, net->ctx, (size_t)count + 1);
+    TRY_ALLOC(w->entry, net->ctx, (size_t)count + 1);
+    for (int i = 0; i < count; i++) {
         bool known = false;
 
-        tuning_key(task, key);
+        tuning_key(&list[i].task, key);
         for (int k = 0; k < w->tasks; k++)
             known = known || strcmp(w->entry[k].key, key) == 0;
         if (known)
             continue;
         memcpy(w->entry[w->tasks].key, key, sizeof key);
-        w->task[w->tasks++] = *task;
+        w->task[w->tasks++] = list[i].task;
     }
 done:
-    net_convolutions_free(&found);
+    mem_free(net->ctx, list);
+    graph_drop(graph);
     return status;
 }
 

@@ -10,6 +10,10 @@ typedef struct blocked_shape {
     int32_t groups, blocks;
     int32_t src_channels, src_h, src_w;
     int32_t dst_channels, dst_h, dst_w;
+    int32_t src_image, src_plane;
+    int32_t dst_image;
+    int32_t dst_block;
+    int32_t relu;
     int32_t items;
     int32_t weight_offset;
     int32_t weight_group, weight_dst, weight_src, kernel_w;
@@ -139,12 +143,20 @@ static tiling few_tiling(const conv_task *t)
 
 /* ---- The choice ---- */
 
+/* Whether the channels of every group fill whole blocks of a side stored in blocks. */
+static bool fits_blocks(const conv_task *t, int block, int64_t channels)
+{
+    return block == 1 ||
+           (block == lanes_of(t) && (t->problem.groups == 1 || channels % block == 0));
+}
+
 static const char *refuses_device(const conv_task *t)
 {
-    if (t->src_block != 1 || t->dst_block != 1 || t->relu || t->add)
-        return "it reads and writes NCHW only";
     if (device_limits_of(t->ctx)->kind != DECONV_DEVICE_CPU)
         return "it is made for the registers of CPU devices";
+    if (!fits_blocks(t, t->src_block, src_channels(t)) ||
+        !fits_blocks(t, t->dst_block, dst_channels(t)))
+        return "a block would hold channels of two groups";
     return NULL;
 }
 
@@ -182,26 +194,56 @@ static double few_cost(const conv_task *t)
 
 /* ---- Planning ---- */
 
+/* The source is read as it is, not packed first. */
+static bool reads_source(const conv_task *t, const tiling *g)
+{
+    return g->across == 1 || t->src_block == g->across;
+}
+
+/* Floats between neighbouring positions of the source. */
+static int position_step(const conv_task *t, const tiling *g)
+{
+    return g->across > 1 ? g->across : t->src_block;
+}
+
+static int64_t floats_of_image(const int64_t *size, int64_t channels, int block)
+{
+    return ceil_div(channels, block) * block * size[0] * size[1];
+}
+
 static blocked_shape shape_of(const conv_task *t, const tiling *g)
 {
     const conv_problem *p = &t->problem;
     int64_t taps = p->kernel[0] * p->kernel[1], sources = p->in_channels / p->groups;
+    int64_t src_plane = src_size(t)[0] * src_size(t)[1] * g->across;
+    int64_t blocks = ceil_div(src_channels(t), g->across);
+    int64_t src_image = p->groups * blocks * src_plane;
     bool forward = t->direction == CONV_FORWARD;
 
-    return (blocked_shape){.groups = (int32_t)p->groups,
-                           .blocks = (int32_t)ceil_div(src_channels(t), g->across),
-                           .src_channels = (int32_t)src_channels(t),
-                           .src_h = (int32_t)src_size(t)[0],
-                           .src_w = (int32_t)src_size(t)[1],
-                           .dst_channels = (int32_t)dst_channels(t),
-                           .dst_h = (int32_t)dst_size(t)[0],
-                           .dst_w = (int32_t)dst_size(t)[1],
-                           .items =
-                               g->kb ? (int32_t)ceil_div(dst_channels(t), g->kb * g->lanes) : 1,
-                           .weight_group = (int32_t)(p->out_channels / p->groups * sources * taps),
-                           .weight_dst = (int32_t)(forward ? sources * taps : taps),
-                           .weight_src = (int32_t)(forward ? taps : sources * taps),
-                           .kernel_w = (int32_t)p->kernel[1]};
+    if (g->across == 1 && t->src_block > 1) { /* the lanes of one block, one by one */
+        src_image = src_plane * t->src_block;
+        src_plane = 1;
+    }
+    return (blocked_shape){
+        .groups = (int32_t)p->groups,
+        .blocks = (int32_t)blocks,
+        .src_channels = (int32_t)src_channels(t),
+        .src_h = (int32_t)src_size(t)[0],
+        .src_w = (int32_t)src_size(t)[1],
+        .dst_channels = (int32_t)dst_channels(t),
+        .dst_h = (int32_t)dst_size(t)[0],
+        .dst_w = (int32_t)dst_size(t)[1],
+        .src_image = (int32_t)src_image,
+        .src_plane = (int32_t)src_plane,
+        .dst_image =
+            (int32_t)floats_of_image(dst_size(t), dst_channels(t) * p->groups, t->dst_block),
+        .dst_block = t->dst_block,
+        .relu = t->relu,
+        .items = g->kb ? (int32_t)ceil_div(dst_channels(t), g->kb * g->lanes) : 1,
+        .weight_group = (int32_t)(p->out_channels / p->groups * sources * taps),
+        .weight_dst = (int32_t)(forward ? sources * taps : taps),
+        .weight_src = (int32_t)(forward ? taps : sources * taps),
+        .kernel_w = (int32_t)p->kernel[1]};
 }
 
 /* Every phase with its place in the packed weights; *floats is their number. */
@@ -254,13 +296,13 @@ static deconv_status create_kernels(blocked_plan *plan)
 
     snprintf(packing, sizeof packing, "-DLANES=%d", g->lanes);
     if (g->kb)
-        snprintf(options, sizeof options, "-DLANES=%d -DTILE=%d -DKB=%d -DX=%d -DSTEP=%d", g->lanes,
-                 g->tile, g->kb, g->across, src_step(t));
+        snprintf(options, sizeof options, "-DLANES=%d -DTILE=%d -DKB=%d -DX=%d -DPOS=%d -DSTEP=%d",
+                 g->lanes, g->tile, g->kb, g->across, position_step(t, g), src_step(t));
     else
         snprintf(options, sizeof options, "-DLANES=%d -DTILE=%d -DCHANNELS=%d", g->lanes, g->tile,
                  (int)dst_channels(t));
     TRY(kernel_create(t->ctx, "conv_blocked.cl", packing, "pack_weights", &plan->pack_weights));
-    if (g->across > 1)
+    if (!reads_source(t, g))
         TRY(kernel_create(t->ctx, "conv_blocked.cl", packing, "pack_channels",
                           &plan->pack_channels));
     TRY(kernel_create(t->ctx, "conv_blocked.cl", options, g->kb ? "conv_blocked" : "conv_few",
@@ -300,7 +342,7 @@ static deconv_status create(const conv_task *t, const tiling *g, void **out)
                       &plan->weights));
     TRY(buffer_create(t->ctx, zeros, "padding", &plan->zeros));
     TRY(buffer_fill(t->ctx, plan->zeros, 0, zeros, 0.0f));
-    if (g->across > 1)
+    if (!reads_source(t, g))
         TRY(scratch_reserve(t->ctx, t->scratch, (size_t)packed_floats(plan) * sizeof(float)));
     *out = plan;
     plan = NULL;
@@ -373,17 +415,20 @@ static deconv_status blocked_run(void *state, const conv_operands *operands)
     blocked_plan *plan = state;
     const conv_task *t = &plan->task;
     kernel *k = plan->compute;
+    const bool packs = !reads_source(t, &plan->tiling);
     deconv_status status = DECONV_OK;
 
-    if (plan->tiling.across > 1)
+    if (packs)
         TRY(pack_source(plan, operands->src));
     for (int i = 0; i < plan->phases; i++) {
-        const blocked_shape *s = &plan->phase[i];
+        blocked_shape here = plan->phase[i], *s = &here;
 
+        here.relu = operands->relu;
         kernel_begin(k);
-        arg_buffer(k, plan->tiling.across > 1 ? t->scratch->data : operands->src);
+        arg_buffer(k, packs ? t->scratch->data : operands->src);
         arg_buffer(k, plan->weights);
         arg_buffer(k, operands->bias);
+        arg_buffer(k, operands->add);
         arg_buffer(k, operands->dst);
         arg_buffer(k, plan->zeros);
         arg_struct(k, s, sizeof *s);

@@ -17,6 +17,7 @@ typedef struct gather_shape {
     int32_t tap_step_h, tap_step_w;
     int32_t weight_dst, weight_src;
     int32_t chunk;
+    int32_t relu;
     int32_t items;
 } gather_shape;
 
@@ -25,6 +26,7 @@ typedef struct gather {
     deconv_ctx *ctx;
     kernel *kernel;
     gather_shape shape;
+    bool add;
     int64_t planes; /* image, group and block of channels */
 } gather;
 
@@ -122,7 +124,9 @@ static deconv_status direct_create(const conv_task *task, void **out)
     *out = NULL;
     TRY_ALLOC(g, task->ctx, 1);
     g->ctx = task->ctx;
+    g->add = task->add;
     TRY(plan_gather(task->ctx, &p, task->direction == CONV_ADJOINT, g));
+    g->shape.relu = task->relu;
     *out = g;
     g = NULL;
 done:
@@ -135,10 +139,12 @@ static deconv_status direct_run(void *plan, const conv_operands *operands)
 {
     gather *g = plan;
 
+    g->shape.relu = operands->relu;
     kernel_begin(g->kernel);
     arg_buffer(g->kernel, operands->src);
     arg_buffer(g->kernel, operands->weights);
     arg_buffer(g->kernel, operands->bias);
+    arg_buffer(g->kernel, operands->add);
     arg_buffer(g->kernel, operands->dst);
     arg_struct(g->kernel, &g->shape, sizeof g->shape);
     return kernel_launch(g->kernel, g->shape.items, g->shape.dst_h, g->planes);
@@ -146,7 +152,7 @@ static deconv_status direct_run(void *plan, const conv_operands *operands)
 
 static const char *direct_refuses(const conv_task *task)
 {
-    if (task->src_block != 1 || task->dst_block != 1 || task->relu || task->add)
+    if (task->src_block != 1 || task->dst_block != 1)
         return "it reads and writes NCHW only";
     return NULL;
 }

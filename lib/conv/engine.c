@@ -30,15 +30,15 @@ const conv_algorithm *conv_algorithm_at(int index)
 }
 
 /* The order of summation that serves the whole tensors of which the task computes windows. */
-static const conv_algorithm *choose(const conv_task *task);
-
 static int order_of_whole(const conv_task *task)
 {
     conv_task whole = *task;
+    const conv_algorithm *serves;
 
     whole.problem = *task->whole;
     whole.whole = NULL;
-    return choose(&whole)->order(&whole);
+    serves = convolution_choice(&whole);
+    return serves ? serves->order(&whole) : -1;
 }
 
 const char *convolution_refusal(const conv_algorithm *a, const conv_task *task)
@@ -99,7 +99,7 @@ static const conv_algorithm *best_of(const conv_task *task, int order)
     return best;
 }
 
-static const conv_algorithm *choose(const conv_task *task)
+const conv_algorithm *convolution_choice(const conv_task *task)
 {
     const conv_algorithm *best = preferred(task);
     int order = best ? -1 : measured_order(task);
@@ -172,7 +172,7 @@ deconv_status convolution_create(const conv_task *task, const buffer *weights, c
     *out = NULL;
     TRY_ALLOC(c, task->ctx, 1);
     c->task = *task;
-    c->algorithm = choose(task);
+    c->algorithm = convolution_choice(task);
     c->task.whole = NULL;
     if (!c->algorithm)
         FAIL(task->ctx, DECONV_ERROR_UNSUPPORTED, "no convolution algorithm takes these layouts");
@@ -213,9 +213,4 @@ done:
 const char *convolution_algorithm(const convolution *c)
 {
     return c->algorithm->name;
-}
-
-const conv_task *convolution_task(const convolution *c)
-{
-    return &c->task;
 }

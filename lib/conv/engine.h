@@ -33,7 +33,8 @@ typedef struct conv_task {
 /* The operands of one run, in the layouts of the task. */
 typedef struct conv_operands {
     const buffer *src, *weights, *bias, *dst;
-    const buffer *add; /* where the task says so */
+    const buffer *add; /* a tensor of dst's layout that is added at the end; NULL: none */
+    bool relu;         /* then dst = max(sum, 0), NaN kept and no negative zero */
 } conv_operands;
 
 struct conv_algorithm {
@@ -77,10 +78,11 @@ void convolution_free(convolution *c);
 deconv_status convolution_run(convolution *c, const conv_operands *operands);
 /* The chosen algorithm's name. */
 const char *convolution_algorithm(const convolution *c);
-const conv_task *convolution_task(const convolution *c);
 
 /* ---- For those who ask about the choice ---- */
 
+/* What convolution_create() would choose; NULL: none takes the layouts. */
+const conv_algorithm *convolution_choice(const conv_task *task);
 /* Why algorithm `a` must not serve the task; NULL: it may. */
 const char *convolution_refusal(const conv_algorithm *a, const conv_task *task);
 

@@ -302,7 +302,8 @@ static deconv_status measure_one(bench *b, const conv_algorithm *a, double limit
                              .weights = b->weights,
                              .bias = b->bias,
                              .dst = b->dst.data,
-                             .add = b->add.data};
+                             .add = b->add.data,
+                             .relu = b->task.relu};
     deconv_status status = DECONV_OK;
     candidate c = {0};
     bool right;
