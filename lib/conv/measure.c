@@ -27,8 +27,9 @@ typedef struct bench {
     deconv_ctx *ctx;
     conv_task task; /* with scratch of its own */
     scratch scratch;
-    side src, dst, add;
-    float *reference; /* dst in NCHW, without `add` and `relu` */
+    side src, dst;
+    side add;         /* what the epilogue adds to dst */
+    float *reference; /* dst in NCHW, without an epilogue */
     double tolerance;
     int64_t weight_count;
     float *weight_values, *bias_values;
@@ -121,10 +122,8 @@ static deconv_status open_bench(bench *b, const conv_task *task)
     TRY(open_side(b, &b->src, forward, task->src_block, 1));
     TRY(write_side(b, &b->src));
     TRY(open_side(b, &b->dst, !forward, task->dst_block, 2));
-    if (task->add) {
-        TRY(open_side(b, &b->add, !forward, task->dst_block, 3));
-        TRY(write_side(b, &b->add));
-    }
+    TRY(open_side(b, &b->add, !forward, task->dst_block, 3));
+    TRY(write_side(b, &b->add));
     b->weight_count = p->out_channels * (p->in_channels / p->groups) * p->kernel[0] * p->kernel[1];
     TRY_ALLOC(b->weight_values, b->ctx, (size_t)b->weight_count);
     TRY_ALLOC(b->bias_values, b->ctx, (size_t)b->dst.channels);
@@ -213,7 +212,6 @@ static deconv_status run_reference(bench *b)
     conv_operands x;
 
     plain.src_block = plain.dst_block = src.block = dst.block = 1;
-    plain.relu = plain.add = false;
     src.data = dst.data = NULL;
     TRY_ALLOC(b->reference, b->ctx, floats);
     TRY(buffer_create(b->ctx, stored_floats(&src) * sizeof(float), "source", &src.data));
@@ -235,22 +233,21 @@ done:
     return status;
 }
 
-/* What dst should be at element `i` of NCHW. */
-static float expected(const bench *b, size_t i)
+/* What dst should be at element `i` of NCHW, with the whole epilogue or with none. */
+static float expected(const bench *b, size_t i, bool epilogue)
 {
-    float sum = b->reference[i] + (b->task.add ? b->add.values[i] : 0.0f);
+    float sum = b->reference[i] + (epilogue ? b->add.values[i] : 0.0f);
 
-    return b->task.relu && sum < 0.0f ? 0.0f : sum;
+    return epilogue && sum < 0.0f ? 0.0f : sum;
 }
 
-static deconv_status is_right(bench *b, bool *right)
+static deconv_status check_dst(bench *b, bool epilogue, bool *right)
 {
     const side *s = &b->dst;
     deconv_status status = DECONV_OK;
     float *stored = NULL;
     size_t i = 0;
 
-    *right = true;
     TRY_ALLOC(stored, b->ctx, stored_floats(s));
     TRY(buffer_read(b->ctx, s->data, 0, stored_floats(s) * sizeof(float), stored));
     for (int64_t n = 0; n < s->batch; n++) {
@@ -260,13 +257,31 @@ static deconv_status is_right(bench *b, bool *right)
 
                 if (c >= s->channels) /* lanes past the last channel */
                     *right = *right && is == 0.0f;
-                else if (!(fabs((double)is - (double)expected(b, i++)) <= b->tolerance))
+                else if (!(fabs((double)is - (double)expected(b, i++, epilogue)) <= b->tolerance))
                     *right = false;
             }
         }
     }
 done:
     mem_free(b->ctx, stored);
+    return status;
+}
+
+/* Runs the candidate once for every kind of epilogue. */
+static deconv_status check_candidate(bench *b, const candidate *c, conv_operands x, bool *right)
+{
+    deconv_status status = DECONV_OK;
+    double taken;
+
+    *right = true;
+    for (int epilogue = 1; epilogue >= 0; epilogue--) {
+        x.add = epilogue ? b->add.data : NULL;
+        x.relu = epilogue;
+        TRY(buffer_fill(b->ctx, b->dst.data, 0, buffer_size(b->dst.data), NAN));
+        TRY(time_runs(b, c, &x, 1, &taken));
+        TRY(check_dst(b, epilogue, right));
+    }
+done:
     return status;
 }
 
@@ -298,21 +313,15 @@ done:
 static deconv_status measure_one(bench *b, const conv_algorithm *a, double limit,
                                  double *microseconds)
 {
-    const conv_operands x = {.src = b->src.data,
-                             .weights = b->weights,
-                             .bias = b->bias,
-                             .dst = b->dst.data,
-                             .add = b->add.data,
-                             .relu = b->task.relu};
+    const conv_operands x = {
+        .src = b->src.data, .weights = b->weights, .bias = b->bias, .dst = b->dst.data};
     deconv_status status = DECONV_OK;
     candidate c = {0};
     bool right;
 
     *microseconds = 0.0;
-    TRY(buffer_fill(b->ctx, b->dst.data, 0, buffer_size(b->dst.data), NAN));
     TRY(open_candidate(b, a, &b->task, &c));
-    TRY(time_runs(b, &c, &x, 1, microseconds));
-    TRY(is_right(b, &right));
+    TRY(check_candidate(b, &c, x, &right));
     if (right)
         TRY(time_candidate(b, &c, &x, limit, microseconds));
     *microseconds = right ? 1e6 * *microseconds : TUNING_WRONG;

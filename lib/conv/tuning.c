@@ -45,12 +45,11 @@ void tuning_key(const conv_task *task, char key[TUNING_KEY])
     snprintf(key, TUNING_KEY,
              "%s batch %" PRId64 " channels %" PRId64 " to %" PRId64 " groups %" PRId64
              " size " PAIR " to " PAIR " kernel " PAIR " stride " PAIR " dilation " PAIR
-             " pad " PAIR LAYOUT "%d to %d%s%s",
+             " pad " PAIR LAYOUT "%d to %d",
              task->direction == CONV_FORWARD ? "forward" : "adjoint", p->batch, p->in_channels,
              p->out_channels, p->groups, p->in_size[0], p->in_size[1], p->out_size[0],
              p->out_size[1], p->kernel[0], p->kernel[1], p->stride[0], p->stride[1], p->dilation[0],
-             p->dilation[1], p->pad[0], p->pad[1], task->src_block, task->dst_block,
-             task->add ? " add" : "", task->relu ? " relu" : "");
+             p->dilation[1], p->pad[0], p->pad[1], task->src_block, task->dst_block);
 #undef PAIR
 }
 

@@ -30,11 +30,11 @@ typedef struct tuning tuning;
 tuning *tuning_read(deconv_ctx *ctx);
 void tuning_free(tuning *t);
 
-/* The task as text: direction and sizes, then layouts and epilogue. */
+/* The task as text: direction and sizes, then layouts. */
 void tuning_key(const conv_task *task, char key[TUNING_KEY]);
 /* What was measured of just this task, or NULL. */
 const tuning_entry *tuning_find(const tuning *t, const conv_task *task);
-/* The first entry of the same convolution in any layouts and with any epilogue, or NULL. */
+/* The first entry of the same convolution in any layouts, or NULL. */
 const tuning_entry *tuning_find_any(const tuning *t, const conv_task *task);
 /* Microseconds of an algorithm; 0 where it was not measured or `entry` is NULL. */
 double tuning_time(const tuning_entry *entry, const char *name);
