@@ -622,6 +622,110 @@ static void a_network_until_it_is_cancelled(void **state)
     deconv_ctx_destroy(ctx);
 }
 
+enum {
+    PICTURE = 3 * 96 * 96,
+    MAP_CHANNELS = 64,
+    MAP_SIDE = 11,
+    MAP = MAP_CHANNELS * MAP_SIDE * MAP_SIDE
+};
+
+/* One projection of a unit, from its windows and then from a signal over the whole layer. */
+static void project_twice(deconv_ctx *ctx, float *windows, float *whole)
+{
+    static const int64_t picture_shape[] = {1, 3, 96, 96};
+    static const int64_t map_shape[] = {1, MAP_CHANNELS, MAP_SIDE, MAP_SIDE};
+    static float picture[PICTURE], map[MAP];
+    const deconv_seed seed = {0, 5, 4, 6};
+    deconv_project_options options = DECONV_PROJECT_OPTIONS_INIT;
+    deconv_tensor *x, *r, *signal;
+    deconv_trace *trace;
+    deconv_net *net;
+    uint32_t layer;
+
+    for (int i = 0; i < PICTURE; i++)
+        picture[i] = 0.01f * (float)(i * 7919 % 401) - 2.0f;
+    map[(seed.unit * MAP_SIDE + seed.y) * MAP_SIDE + seed.x] = 1.0f;
+    options.rule = DECONV_RULE_GRADIENT;
+    options.value = DECONV_SEED_ONE;
+    OK(ctx, deconv_net_open(ctx, DECONV_TEST_SOURCE_DIR "/../examples/figures/zfnet-small.onnx",
+                            NULL, &net));
+    OK(ctx, deconv_net_find(net, "conv3", &layer));
+    OK(ctx, deconv_trace_create(net, 1, NULL, &trace));
+    OK(ctx, deconv_tensor_create(ctx, picture_shape, 4, &x));
+    OK(ctx, deconv_tensor_create(ctx, picture_shape, 4, &r));
+    OK(ctx, deconv_tensor_create(ctx, map_shape, 4, &signal));
+    OK(ctx, deconv_tensor_write(x, picture, PICTURE));
+    OK(ctx, deconv_tensor_write(signal, map, MAP));
+    OK(ctx, deconv_trace_run(trace, (const deconv_tensor *const *)&x, 1));
+    OK(ctx, deconv_project(trace, layer, &seed, 1, &options, r, NULL));
+    OK(ctx, deconv_tensor_read(r, windows, PICTURE));
+    OK(ctx, deconv_project_signal(trace, layer, signal, &options, r));
+    OK(ctx, deconv_tensor_read(r, whole, PICTURE));
+    deconv_tensor_destroy(x);
+    deconv_tensor_destroy(r);
+    deconv_tensor_destroy(signal);
+    deconv_trace_destroy(trace);
+    deconv_net_destroy(net);
+}
+
+/* The first layer's way back by another algorithm than without tuning. */
+static tuning_entry slower_first(deconv_ctx *ctx)
+{
+    deconv_plan_info info = DECONV_PLAN_INFO_INIT;
+    deconv_plan_candidate c = DECONV_PLAN_CANDIDATE_INIT;
+    conv_task task = {.ctx = ctx,
+                      .problem = {.batch = 1,
+                                  .in_channels = 3,
+                                  .out_channels = 24,
+                                  .groups = 1,
+                                  .in_size = {96, 96},
+                                  .out_size = {47, 47},
+                                  .kernel = {7, 7},
+                                  .stride = {2, 2},
+                                  .dilation = {1, 1},
+                                  .pad = {2, 2}},
+                      .direction = CONV_ADJOINT};
+    tuning_entry e = {.count = 0};
+    deconv_net *net;
+    deconv_plan *plan;
+
+    OK(ctx, deconv_net_open(ctx, DECONV_TEST_SOURCE_DIR "/../examples/figures/zfnet-small.onnx",
+                            NULL, &net));
+    OK(ctx, deconv_plan_create(net, 1, &plan));
+    OK(ctx, deconv_plan_get(plan, 1, &info));
+    assert_int_equal(info.direction, DECONV_INVERSE);
+    task.src_block = (int)info.from_block;
+    task.dst_block = (int)info.to_block;
+    for (uint32_t i = 0; i < info.candidate_count; i++) {
+        OK(ctx, deconv_plan_candidate_get(plan, 1, i, &c));
+        if (c.reason && !c.refused)
+            e = entry_of(&task, c.name, 1, info.algorithm, 1000);
+    }
+    deconv_plan_destroy(plan);
+    deconv_net_destroy(net);
+    return e;
+}
+
+static void projections_stay_exact(void **state)
+{
+    static float untuned[PICTURE], windows[PICTURE], whole[PICTURE];
+    fixture *f = *state;
+    tuning_entry e = slower_first(f->ctx);
+    deconv_ctx *ctx;
+
+    if (!is_cpu(f->ctx))
+        skip();
+    assert_int_equal(e.count, 2);
+    project_twice(f->ctx, untuned, whole);
+    assert_memory_equal(untuned, whole, sizeof whole);
+    store(f->ctx, e);
+    ctx = open_context(f, 0);
+    project_twice(ctx, windows, whole);
+    assert_memory_equal(windows, whole, sizeof whole);
+    assert_true(memcmp(windows, untuned, sizeof whole) != 0); /* another algorithm did it */
+    deconv_ctx_destroy(ctx);
+}
+
 /* ---- The warning ---- */
 
 static void expect_warning(fixture *f, deconv_ctx *ctx, conv_task *task, bool expected)
@@ -673,6 +777,7 @@ int main(int argc, char **argv)
         TEST(the_limit_leaves_out),
         TEST(wrong_results_are_found),
         TEST(a_network_until_it_is_cancelled),
+        TEST(projections_stay_exact),
         TEST(large_layers_by_the_plain_algorithm),
     };
 
