@@ -238,6 +238,8 @@ static bool read_entry(char *line, tuning_entry *e)
     return true;
 }
 
+static const char no_memory[] = "there is no memory for it";
+
 /* Why the file's text gives no table; NULL when `t` has it. */
 static const char *read_text(tuning *t, char *text, const char *header)
 {
@@ -253,7 +255,7 @@ static const char *read_text(tuning *t, char *text, const char *header)
         lines += *c == '\n';
     t->entry = mem_try(t->ctx, (lines + 1) * sizeof *t->entry);
     if (!t->entry)
-        return "there is no memory for it";
+        return no_memory;
     for (;;) {
         char *end = strchr(text, '\n');
         int count;
@@ -270,39 +272,43 @@ static const char *read_text(tuning *t, char *text, const char *header)
     }
 }
 
-/* The table in the file at `path`; an unreadable one gives NULL and `*why`, a missing one only
- * NULL. `reason` is room for it. */
-static tuning *load(deconv_ctx *ctx, const char *path, const char *header, char *reason,
-                    size_t reason_size, const char **why)
+/* The table in the file at `path`. Otherwise DECONV_ERROR_NOT_FOUND, DECONV_ERROR_NO_MEMORY, or
+ * what is wrong with the file; `why` says it, and no message is set. */
+static deconv_status load(deconv_ctx *ctx, const char *path, const char *header, char *why,
+                          size_t why_size, tuning **out)
 {
     uint8_t *text = NULL;
     tuning *t = NULL;
+    const char *wrong;
     size_t size;
-    deconv_status status = file_try_read(ctx, path, FILE_LIMIT, &text, &size, reason, reason_size);
+    deconv_status status;
 
-    *why = NULL;
-    if (status != DECONV_OK) {
-        if (status != DECONV_ERROR_NOT_FOUND)
-            *why = reason;
-        return NULL;
-    }
+    *out = NULL;
+    TRY(file_try_read(ctx, path, FILE_LIMIT, &text, &size, why, why_size));
     t = mem_try(ctx, sizeof *t);
+    wrong = no_memory;
     if (t) {
         t->ctx = ctx;
-        *why = strlen((char *)text) == size ? read_text(t, (char *)text, header) : "it is broken";
+        wrong = strlen((char *)text) == size ? read_text(t, (char *)text, header) : "it is broken";
     }
-    if (*why) {
-        tuning_free(t);
-        t = NULL;
+    if (wrong) {
+        snprintf(why, why_size, "%s", wrong);
+        status = wrong == no_memory ? DECONV_ERROR_NO_MEMORY : DECONV_ERROR_FORMAT;
+        goto done;
     }
+    *out = t;
+    t = NULL;
+done:
+    tuning_free(t);
     mem_free(ctx, text);
-    return t;
+    return status;
 }
 
 tuning *tuning_read(deconv_ctx *ctx)
 {
-    const char *wish = getenv("DECONV_TUNING"), *why = NULL;
-    char *path = NULL, *header = NULL, reason[256] = "";
+    const char *wish = getenv("DECONV_TUNING");
+    char *path = NULL, *header = NULL, why[256] = "";
+    deconv_status status = DECONV_ERROR_NOT_FOUND;
     tuning *t = NULL;
 
     if (wish && strcmp(wish, "off") == 0)
@@ -310,13 +316,13 @@ tuning *tuning_read(deconv_ctx *ctx)
     path = path_of(ctx);
     header = path ? header_of(ctx) : NULL;
     if (header)
-        t = load(ctx, path, header, reason, sizeof reason, &why);
-    if (why)
+        status = load(ctx, path, header, why, sizeof why, &t);
+    if (t)
+        log_line(ctx, DECONV_LOG_INFO, "tuning file %s: %d convolutions", path, t->count);
+    else if (status != DECONV_ERROR_NOT_FOUND)
         log_line(ctx, DECONV_LOG_WARNING,
                  "the tuning file %s is ignored: %s; run deconv tune again or remove it", path,
                  why);
-    if (t)
-        log_line(ctx, DECONV_LOG_INFO, "tuning file %s: %d convolutions", path, t->count);
     mem_free(ctx, header);
     mem_free(ctx, path);
     return t;
@@ -390,10 +396,9 @@ done:
 
 deconv_status tuning_store(deconv_ctx *ctx, const tuning_entry *entries, int count)
 {
-    char *path = NULL, *lock_path = NULL, *header = NULL, reason[256];
+    char *path = NULL, *lock_path = NULL, *header = NULL, why[256] = "";
     deconv_status status = DECONV_OK;
     tuning *old = NULL, both = {0};
-    const char *why;
     int lock = -1;
 
     TRY(tuning_path(ctx, &path));
@@ -404,7 +409,8 @@ deconv_status tuning_store(deconv_ctx *ctx, const tuning_entry *entries, int cou
     if (!file_make_folder(device_cache_folder(ctx)))
         FAIL(ctx, DECONV_ERROR_IO, "%s: the folder cannot be made", device_cache_folder(ctx));
     lock = file_lock(lock_path);
-    old = load(ctx, path, header, reason, sizeof reason, &why);
+    if (load(ctx, path, header, why, sizeof why, &old) == DECONV_ERROR_NO_MEMORY)
+        FAIL(ctx, DECONV_ERROR_NO_MEMORY, "no memory: %s: %s", path, why);
     TRY(merge(ctx, old, entries, count, &both));
     TRY(write_file(ctx, &both, header, path));
 done:
