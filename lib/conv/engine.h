@@ -42,6 +42,8 @@ struct conv_algorithm {
     /* Estimated cost: multiply-adds, padding included, over the share of the device's peak it
      * reaches. */
     double (*cost)(const conv_task *task);
+    /* Bytes of the task's scratch that a run uses; NULL: none. */
+    size_t (*scratch)(const conv_task *task);
     /* Names the order in which the terms of one result are added: two algorithms of the same order
      * give the same bits. It may depend on channels, groups, kernel, strides, dilation, direction
      * and the device, never on the batch, the sizes, the padding or the layouts. */
@@ -57,7 +59,8 @@ struct conv_algorithm {
 /* Orders of summation: over taps and channels, and how lanes take part. */
 enum { CONV_ORDER_DIRECT, CONV_ORDER_BLOCKED, CONV_ORDER_PLANAR, CONV_ORDER_FEW };
 
-extern const conv_algorithm conv_algorithm_blocked, conv_algorithm_few, conv_algorithm_direct;
+extern const conv_algorithm conv_algorithm_blocked, conv_algorithm_planar, conv_algorithm_few,
+    conv_algorithm_direct;
 
 /* ---- For the operators ---- */
 
