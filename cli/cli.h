@@ -96,8 +96,12 @@ int print_json(cJSON *object);
 int finish_output(void);
 cJSON *json_shape(const int64_t *shape, uint32_t rank);
 
+/* Prints the plan of the network's convolutions, or adds it to a JSON array. */
+bool print_plan(session *s, int64_t batch, int name_width, cJSON *json);
+
 int command_devices(int argc, const char **argv);
 int command_info(int argc, const char **argv);
+int command_tune(int argc, const char **argv);
 int command_run(int argc, const char **argv);
 int command_project(int argc, const char **argv);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "context_private.h"
+#include "conv/tuning.h"
 #include "opencl/opencl.h"
 #include "options.h"
 
@@ -111,6 +112,7 @@ deconv_status deconv_ctx_create(const deconv_ctx_options *options, deconv_ctx **
         deconv_ctx_destroy(ctx);
         goto done;
     }
+    ctx->tuning = tuning_read(ctx);
     *out = ctx;
 done:
     return status;
@@ -120,6 +122,7 @@ void deconv_ctx_destroy(deconv_ctx *ctx)
 {
     if (!ctx)
         return;
+    tuning_free(ctx->tuning);
     device_close(ctx->device);
     messages_free(ctx);
     pthread_mutex_destroy(&ctx->message_lock);
@@ -134,6 +137,11 @@ uint64_t ctx_memory_budget(deconv_ctx *ctx)
 struct device *ctx_device(deconv_ctx *ctx)
 {
     return ctx->device;
+}
+
+const struct tuning *ctx_tuning(const deconv_ctx *ctx)
+{
+    return ctx->tuning;
 }
 
 /* A message is written under the context's lock: to its users a const context stays as it is. */

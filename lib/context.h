@@ -51,5 +51,7 @@ uint64_t ctx_memory_budget(deconv_ctx *ctx);
 
 /* What belongs to OpenCL (opencl/opencl.h). */
 struct device *ctx_device(deconv_ctx *ctx);
+/* What was measured of convolutions (conv/tuning.h), read when the context was made; or NULL. */
+const struct tuning *ctx_tuning(const deconv_ctx *ctx);
 
 #endif

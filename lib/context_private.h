@@ -33,6 +33,7 @@ struct deconv_ctx {
     bool message_lost; /* a thread failed and there was no memory to keep its message in */
 
     struct device *device;
+    struct tuning *tuning; /* NULL: no convolution was measured */
 };
 
 /* Reads $DECONV_LOG into the context's level; warns when it is none of the four words. */

@@ -169,6 +169,11 @@ def usage_cases(network):
         Case("half a position", project + ["--at", "3"], USAGE, ["Y,X"]),
         Case("unknown rule", project + ["--rule", "cam"], USAGE, ["cam", "guided"]),
         Case("unknown seed", project + ["--seed", "two"], USAGE, ["two", "one"]),
+        Case("no time to tune", ["tune", network, "--limit", "0"], USAGE, ["--limit", "0"]),
+        Case("tune minus one picture", ["tune", network, "--batch", "-1"], USAGE, ["--batch -1"]),
+        Case("plan of minus one picture", ["info", network, "--plan", "--batch", "-1"], USAGE,
+             ["--batch -1"]),
+        Case("a batch without a plan", ["info", network, "--batch", "2"], USAGE, ["--plan"]),
         Case("no classes asked for", ["run", network, "input.png", "--top", "0"], USAGE, ["--top"]),
     ]
 
@@ -286,6 +291,8 @@ def surroundings_cases(network):
         Case("no loader", run, FAILED, ["/nowhere/libOpenCL.so"],
              {"DECONV_OPENCL_LIBRARY": "/nowhere/libOpenCL.so"}),
         Case("no kernels", run, FAILED, ["/nowhere"], {"DECONV_KERNEL_DIR": "/nowhere"}),
+        Case("nowhere to keep what is measured", ["tune", network], FAILED, ["cache folder"],
+             {"XDG_CACHE_HOME": "", "HOME": ""}),
         Case("missing card", run + ["--card", "none.json"], FAILED, ["none.json"]),
         Case("broken card", run + ["--card", "notjson.json"], FAILED, ["notjson.json"]),
         Case("card of wrong type", run + ["--card", "card.json"], FAILED, ["card.json", "resize"]),
