@@ -196,6 +196,7 @@ typedef struct {
 
 typedef struct {
     int count;            /* positions that exist; the last one stands in for the others */
+    int row;              /* they are neighbours in a row of dst */
     int inside;           /* every tap of every one meets src */
     int y[TILE], x[TILE]; /* where the first tap reads; only where not all is inside */
     int from[TILE];       /* the same in floats from the start of src */
@@ -231,6 +232,7 @@ static void find_places(const blocked_shape *s, position *at, int pos, tile_plac
     const int past = s->x.count - at->u; /* positions to the end of the row */
 
     p->count = TILE;
+    p->row = past >= TILE && s->x.step == 1;
     p->inside = y >= 0 && y + high < s->src_h && x >= 0 &&
                 x + (TILE - 1) * s->x.src_step + wide < s->src_w && past >= TILE;
     if (p->inside) {
@@ -340,6 +342,35 @@ static VEC load_part(__global const float *from, int there)
     return LOAD(0, lanes);
 }
 
+/* Eight channels of TILE (6 or 8) neighbouring positions, of which `there` channels exist. */
+static void store_rows(float8 *v, __global float *to, size_t apart, int there)
+{
+    TRANSPOSE8(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7])
+    EACH(l, 8)
+    {
+        if (l < there) {
+#if TILE == 8
+            vstore8(v[l], 0, to + l * apart);
+#else
+            vstore4(v[l].lo, 0, to + l * apart);
+            vstore2(v[l].s45, 2, to + l * apart);
+#endif
+        }
+    }
+}
+
+#if LANES == 16
+#define EIGHTS(value)                                                                              \
+    {                                                                                              \
+        value.lo, value.hi                                                                         \
+    }
+#else
+#define EIGHTS(value)                                                                              \
+    {                                                                                              \
+        value                                                                                      \
+    }
+#endif
+
 /* Stores the sums of block `b` of an item: `there` channels of it exist, the first is `channel`.
  * What is not above `least`, 0 or minus infinity, becomes that: NaN stays, negative zero does not.
  */
@@ -364,6 +395,22 @@ static VEC load_part(__global const float *from, int there)
                 }                                                                                  \
             }                                                                                      \
         }                                                                                          \
+    } else if (!add && places.row) {                                                               \
+        const size_t apart = (size_t)s.dst_h * s.dst_w;                                            \
+        float8 part[LANES / 8][8];                                                                 \
+                                                                                                   \
+        EACH(t, TILE)                                                                              \
+        {                                                                                          \
+            const VEC value = select(sum[b][t], least, sum[b][t] <= least);                        \
+            const float8 eight[] = EIGHTS(value);                                                  \
+                                                                                                   \
+            EACH(h, LANES / 8) part[h][t] = eight[h];                                              \
+        }                                                                                          \
+        for (int t = TILE; t < 8; t++)                                                             \
+            EACH(h, LANES / 8) part[h][t] = (float8)0.0f;                                          \
+        EACH(h, LANES / 8)                                                                         \
+        store_rows(part[h], dst + places.to[0] + ((channel) + h * 8) * apart, apart,               \
+                   (there)-h * 8);                                                                 \
     } else {                                                                                       \
         float lanes[TILE * LANES];                                                                 \
                                                                                                    \
