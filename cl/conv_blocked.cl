@@ -149,38 +149,37 @@ __kernel void pad_planes(__global const float *restrict src, __global float *res
 /* The weights of one phase; one item a float. `across` channels of src side by side:
  *
  *   kb > 0  [G][items][chunk of taps][C/across][taps of the chunk][across][kb][LANES]
- *   kb = 0  [taps][C/LANES][dst_channels][LANES]
+ *   kb = 0  [chunk of taps][C/LANES][taps of the chunk][dst_channels][LANES], for conv_few
  */
 __kernel void pack_weights(__global const float *restrict w, __global float *restrict packed,
                            const blocked_shape s, int kb, int across, int chunk)
 {
     const int at = (int)get_global_id(0), taps = s.y.taps * s.x.taps;
-    int i = at, dst, src, tap, group = 0;
+    int i = at, dst, src, tap, first, group;
 
     if (kb > 0) {
-        int first, lane = i % LANES;
+        const int lane = i % LANES;
 
         i /= LANES;
         dst = i % kb * LANES + lane;
         i /= kb;
         src = i % across;
         i /= across;
-        tap = i % (s.blocks * taps);
-        i /= s.blocks * taps;
-        first = tap / (s.blocks * chunk) * chunk;
-        tap -= first * s.blocks;
-        src += tap / min(chunk, taps - first) * across;
-        tap = first + tap % min(chunk, taps - first);
-        dst += i % s.items * kb * LANES;
-        group = i / s.items;
     } else {
         src = i % LANES;
         i /= LANES;
         dst = i % s.dst_channels;
         i /= s.dst_channels;
-        src += i % s.blocks * LANES;
-        tap = i / s.blocks;
     }
+    tap = i % (s.blocks * taps);
+    i /= s.blocks * taps;
+    first = tap / (s.blocks * chunk) * chunk;
+    tap -= first * s.blocks;
+    src += tap / min(chunk, taps - first) * across;
+    tap = first + tap % min(chunk, taps - first);
+    dst += i % s.items * kb * LANES;
+    group = i / s.items;
+
     const int row = s.y.weight_first + tap / s.x.taps * s.y.weight_step;
     const int column = s.x.weight_first + tap % s.x.taps * s.x.weight_step;
 
@@ -198,6 +197,7 @@ typedef struct {
 
 typedef struct {
     int count;            /* positions that exist; the last one stands in for the others */
+    int row;              /* they are neighbours in a row of dst */
     int inside;           /* every tap of every one meets src */
     int y[TILE], x[TILE]; /* where the first tap reads; only where not all is inside */
     int from[TILE];       /* the same in floats from the start of src */
@@ -233,6 +233,7 @@ static void find_places(const blocked_shape *s, position *at, int pos, tile_plac
     const int past = s->x.count - at->u; /* positions to the end of the row */
 
     p->count = TILE;
+    p->row = past >= TILE && s->x.step == 1;
     p->inside = y >= 0 && y + high < s->src_h && x >= 0 &&
                 x + (TILE - 1) * s->x.src_step + wide < s->src_w && past >= TILE;
     if (p->inside) {
@@ -288,11 +289,14 @@ static void find_places(const blocked_shape *s, position *at, int pos, tile_plac
     const int all_taps = s.y.taps * s.x.taps;                                                      \
     position at = position_of(&s, tile_from)
 
-#ifdef KB
+/* Taps first.. of a phase as a tile meets them. */
 typedef struct {
-    int first, count;    /* taps first.. of the phase are worked out; `count` meet src */
-    int tap[TAPS];       /* which of them */
-    int at[TAPS * TILE]; /* where they read; -1: past the border */
+    int first, inside; /* what is worked out: chunk and kind of tile; first = -1: nothing */
+    int count;         /* taps that meet src */
+    int tap[TAPS];     /* which of the chunk they are */
+    int shift[TAPS];   /* floats from where the first tap reads */
+    int at[TAPS *
+           TILE]; /* where each position reads; -1: past the border; not where all is inside */
 } tile_taps;
 
 static void find_taps(const blocked_shape *s, const tile_places *p, int first, tile_taps *taps)
@@ -300,26 +304,24 @@ static void find_taps(const blocked_shape *s, const tile_places *p, int first, t
     const int last = min(first + TAPS, s->y.taps * s->x.taps);
     int i = first / s->x.taps, j = first - i * s->x.taps, n = 0;
 
+    if (taps->first == first && taps->inside && p->inside)
+        return;
     taps->first = first;
+    taps->inside = p->inside;
     for (int tap = first; tap < last; tap++) {
         const int down = i * s->y.tap_step, right = j * s->x.tap_step;
         const int shift = (down * s->src_w + right) * LANES;
-        int *at = taps->at + n * TILE;
         int meets = p->inside;
 
-        if (p->inside) {
-            EACH(t, TILE) at[t] = p->from[t] + shift;
-        } else {
-            for (int t = 0; t < TILE; t++) {
-                const int row = p->y[t] + down, column = p->x[t] + right;
-                const int inside =
-                    (row >= 0) & (row < s->src_h) & (column >= 0) & (column < s->src_w);
+        for (int t = 0; t < TILE && !p->inside; t++) {
+            const int row = p->y[t] + down, column = p->x[t] + right;
+            const int inside = (row >= 0) & (row < s->src_h) & (column >= 0) & (column < s->src_w);
 
-                at[t] = inside ? p->from[t] + shift : -1;
-                meets |= inside;
-            }
+            taps->at[n * TILE + t] = inside ? p->from[t] + shift : -1;
+            meets |= inside;
         }
         taps->tap[n] = tap - first;
+        taps->shift[n] = shift;
         n += meets;
         if (++j == s->x.taps) {
             j = 0;
@@ -329,6 +331,7 @@ static void find_taps(const blocked_shape *s, const tile_places *p, int first, t
     taps->count = n;
 }
 
+#ifdef KB
 /* The first `there` floats; zeros in the other lanes. */
 static VEC load_part(__global const float *from, int there)
 {
@@ -340,6 +343,35 @@ static VEC load_part(__global const float *from, int there)
         lanes[l] = l < there ? from[l] : 0.0f;
     return LOAD(0, lanes);
 }
+
+/* Eight channels of TILE (6 or 8) neighbouring positions, of which `there` channels exist. */
+static void store_rows(float8 *v, __global float *to, size_t apart, int there)
+{
+    TRANSPOSE8(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7])
+    EACH(l, 8)
+    {
+        if (l < there) {
+#if TILE == 8
+            vstore8(v[l], 0, to + l * apart);
+#else
+            vstore4(v[l].lo, 0, to + l * apart);
+            vstore2(v[l].s45, 2, to + l * apart);
+#endif
+        }
+    }
+}
+
+#if LANES == 16
+#define EIGHTS(value)                                                                              \
+    {                                                                                              \
+        value.lo, value.hi                                                                         \
+    }
+#else
+#define EIGHTS(value)                                                                              \
+    {                                                                                              \
+        value                                                                                      \
+    }
+#endif
 
 /* Stores the sums of block `b` of an item: `there` channels of it exist, the first is `channel`.
  * What is not above `least`, 0 or minus infinity, becomes that: NaN stays, negative zero does not.
@@ -365,6 +397,22 @@ static VEC load_part(__global const float *from, int there)
                 }                                                                                  \
             }                                                                                      \
         }                                                                                          \
+    } else if (!add && places.row) {                                                               \
+        const size_t apart = (size_t)s.dst_h * s.dst_w;                                            \
+        float8 part[LANES / 8][8];                                                                 \
+                                                                                                   \
+        EACH(t, TILE)                                                                              \
+        {                                                                                          \
+            const VEC value = select(sum[b][t], least, sum[b][t] <= least);                        \
+            const float8 eight[] = EIGHTS(value);                                                  \
+                                                                                                   \
+            EACH(h, LANES / 8) part[h][t] = eight[h];                                              \
+        }                                                                                          \
+        for (int t = TILE; t < 8; t++)                                                             \
+            EACH(h, LANES / 8) part[h][t] = (float8)0.0f;                                          \
+        EACH(h, LANES / 8)                                                                         \
+        store_rows(part[h], dst + places.to[0] + ((channel) + h * 8) * apart, apart,               \
+                   (there)-h * 8);                                                                 \
     } else {                                                                                       \
         float lanes[TILE * LANES];                                                                 \
                                                                                                    \
@@ -414,12 +462,14 @@ __kernel void conv_blocked(__global const float *restrict src, __global const fl
     const int tap_floats = LANES * KB * LANES;
     const VEC least = (VEC)(s.relu ? 0.0f : -INFINITY);
 
+    int taps_of = -1; /* the tile that `taps` is for */
+    tile_taps taps;
+
+    taps.first = -1;
     for (int tile = tile_from; tile < tile_to; tile++) {
         tile_places places;
-        tile_taps taps;
 
         find_places(&s, &at, LANES, &places);
-        taps.first = -1;
         for (int item = item_from; item < item_to; item++) {
             __global const float *wc =
                 w + s.weight_offset +
@@ -431,18 +481,23 @@ __kernel void conv_blocked(__global const float *restrict src, __global const fl
                 __global const float *in = src + (size_t)group * s.blocks * s.src_plane;
                 const int step = min(TAPS, all_taps - first);
 
-                if (taps.first != first)
+                if (taps.first != first || taps_of != tile)
                     find_taps(&s, &places, first, &taps);
+                taps_of = tile;
                 for (int block = 0; block < s.blocks; block++) {
                     for (int k = 0; k < taps.count; k++) {
                         __global const float *wt = wc + taps.tap[k] * tap_floats;
                         __global const float *from[TILE];
 
-                        EACH(t, TILE)
-                        {
-                            const int read = taps.at[k * TILE + t];
+                        if (places.inside) {
+                            EACH(t, TILE) from[t] = in + taps.shift[k] + places.from[t];
+                        } else {
+                            EACH(t, TILE)
+                            {
+                                const int read = taps.at[k * TILE + t];
 
-                            from[t] = read < 0 ? zeros : in + read;
+                                from[t] = read < 0 ? zeros : in + read;
+                            }
                         }
                         EACH(l, LANES)
                         {
@@ -529,9 +584,10 @@ static float across(VEC v)
     return v2.x + v2.y;
 }
 
-/* All blocks of channels of one tap, READ the vector of position t of a tile. */
+/* One block of channels of one tap, READ the vector of position t of a tile. */
 #define MULTIPLY_FEW(READ)                                                                         \
-    for (long b = 0; b < s.blocks; b++) {                                                          \
+    {                                                                                              \
+        __global const float *wt = wc + taps.tap[k] * CHANNELS * LANES;                            \
         VEC weight[CHANNELS];                                                                      \
                                                                                                    \
         EACH(c, CHANNELS) weight[c] = LOAD(c, wt);                                                 \
@@ -541,22 +597,26 @@ static float across(VEC v)
                                                                                                    \
             EACH(c, CHANNELS) sum[c][t] = fma(v, weight[c], sum[c][t]);                            \
         }                                                                                          \
-        wt += CHANNELS * LANES;                                                                    \
-        along += s.src_plane;                                                                      \
     }
 
 /* For dst of few channels, where lanes across dst would idle: lanes run across the channels of src
- * instead and are added up at the end. Sums run over tap, then block of channels. */
+ * instead and are added up at the end. Sums run over chunks of taps, block of channels, tap. */
 __kernel void conv_few(__global const float *restrict src, __global const float *restrict w,
                        __global const float *restrict bias, __global const float *restrict add,
                        __global float *restrict dst, __global const float *restrict zeros,
                        const blocked_shape s)
 {
-    WORK;
+    const int tile_from = (int)get_global_id(0) * s.tiles;
+    const int tile_to =
+        min(tile_from + s.tiles, (s.batch * s.y.count * s.x.count + TILE - 1) / TILE);
+    const int all_taps = s.y.taps * s.x.taps;
     const size_t apart = s.dst_block > 1 ? 1 : (size_t)s.dst_h * s.dst_w; /* channels of dst */
+    position at = position_of(&s, tile_from);
+    tile_taps taps;
 
+    taps.first = -1;
     for (int tile = tile_from; tile < tile_to; tile++) {
-        __global const float *wt = w + s.weight_offset;
+        __global const float *wc = w + s.weight_offset;
         __global const float *from[TILE];
         tile_places places;
         VEC sum[CHANNELS][TILE];
@@ -564,27 +624,26 @@ __kernel void conv_few(__global const float *restrict src, __global const float 
         find_places(&s, &at, LANES, &places);
         EACH(c, CHANNELS) EACH(t, TILE) sum[c][t] = (VEC)0.0f;
         EACH(t, TILE) from[t] = src + places.from[t];
-        for (int i = 0; i < s.y.taps; i++) {
-            for (int j = 0; j < s.x.taps; j++) {
-                const int down = i * s.y.tap_step, right = j * s.x.tap_step;
-                long along = (long)(down * s.src_w + right) * LANES;
-                int inside[TILE], any = 0;
+        for (int first = 0; first < all_taps; first += TAPS) {
+            long plane = 0;
 
+            find_taps(&s, &places, first, &taps);
+            for (int block = 0; block < s.blocks; block++) {
                 if (places.inside) {
-                    MULTIPLY_FEW(LOAD(0, from[t] + along))
-                    continue;
-                }
-                for (int t = 0; t < TILE; t++) {
-                    const int row = places.y[t] + down, column = places.x[t] + right;
+                    for (int k = 0; k < taps.count; k++) {
+                        const long along = plane + taps.shift[k];
 
-                    inside[t] = (row >= 0) & (row < s.src_h) & (column >= 0) & (column < s.src_w);
-                    any |= inside[t];
-                }
-                if (any) {
-                    MULTIPLY_FEW(LOAD(0, inside[t] ? from[t] + along : zeros))
+                        MULTIPLY_FEW(LOAD(0, from[t] + along))
+                    }
                 } else {
-                    wt += s.blocks * CHANNELS * LANES;
+                    for (int k = 0; k < taps.count; k++) {
+                        const int *read = taps.at + k * TILE;
+
+                        MULTIPLY_FEW(LOAD(0, read[t] < 0 ? zeros : src + plane + read[t]))
+                    }
                 }
+                plane += s.src_plane;
+                wc += min(TAPS, all_taps - first) * CHANNELS * LANES;
             }
         }
         EACH(t, TILE)
