@@ -150,12 +150,15 @@ typedef struct deconv_ctx_options {
     void *allocator_user;
     char *error; /* where deconv_ctx_create puts its message, as there is no context to ask */
     uint64_t error_size; /* bytes at `error` */
+    uint64_t memory; /* device memory in bytes that one pass may take for activations or signals;
+                        work that can be split is (deconv_trace_batch, deconv_project); 0: a quarter
+                        of the device's */
 } deconv_ctx_options;
 
 #define DECONV_CTX_OPTIONS_INIT                                                                    \
     {                                                                                              \
         sizeof(deconv_ctx_options), 0, NULL, NULL, DECONV_LOG_WARNING, 0, NULL, NULL, NULL, NULL,  \
-            NULL, NULL, NULL, NULL, 0                                                              \
+            NULL, NULL, NULL, NULL, 0, 0                                                           \
     }
 DECONV_API void deconv_ctx_options_init(deconv_ctx_options *options);
 
@@ -374,6 +377,11 @@ typedef struct deconv_trace_options {
         sizeof(deconv_trace_options), 0, 0, 0, NULL, NULL, 0, 0                                    \
     }
 DECONV_API void deconv_trace_options_init(deconv_trace_options *options);
+
+/* The largest batch up to `wanted` whose trace fits the context's memory budget, at least 1; what
+ * the file fixes where it does. For running many pictures in parts. */
+DECONV_API deconv_status deconv_trace_batch(deconv_net *net, int64_t wanted,
+                                            const deconv_trace_options *options, int64_t *batch);
 
 /* Room for what one forward pass over `batch` pictures leaves behind: switches and activations. May
  * be used again for any number of passes. */

@@ -77,7 +77,8 @@ static deconv_status context_allocate(const deconv_ctx_options *given, deconv_ct
                         .log = o->log,
                         .log_user = o->log_user,
                         .progress = o->progress,
-                        .progress_user = o->progress_user};
+                        .progress_user = o->progress_user,
+                        .memory = o->memory};
     if (pthread_mutex_init(&ctx->message_lock, NULL) != 0) {
         mem_free(ctx, ctx);
         ctx = NULL;
@@ -85,7 +86,7 @@ static deconv_status context_allocate(const deconv_ctx_options *given, deconv_ct
     }
 done:
     /* Options whose size is wrong may have no room for `error`. */
-    if (status != DECONV_OK && given && given->struct_size >= sizeof *given)
+    if (status != DECONV_OK && given && given->struct_size >= offsetof(deconv_ctx_options, memory))
         copy_message(given, deconv_ctx_message(&early));
     messages_free(&early);
     pthread_mutex_destroy(&early.message_lock);
@@ -123,6 +124,11 @@ void deconv_ctx_destroy(deconv_ctx *ctx)
     messages_free(ctx);
     pthread_mutex_destroy(&ctx->message_lock);
     mem_free(ctx, ctx);
+}
+
+uint64_t ctx_memory_budget(deconv_ctx *ctx)
+{
+    return ctx->memory ? ctx->memory : device_limits_of(ctx)->global_memory / 4;
 }
 
 struct device *ctx_device(deconv_ctx *ctx)

@@ -26,6 +26,8 @@ struct deconv_ctx {
     deconv_progress_fn progress;
     void *progress_user;
 
+    uint64_t memory; /* deconv_ctx_options.memory */
+
     pthread_mutex_t message_lock;
     thread_message *messages;
     bool message_lost; /* a thread failed and there was no memory to keep its message in */

@@ -143,6 +143,11 @@ static tiling few_tiling(const conv_task *t)
 
 /* ---- The choice ---- */
 
+static int64_t floats_of_image(const int64_t *size, int64_t channels, int block)
+{
+    return ceil_div(channels, block) * block * size[0] * size[1];
+}
+
 /* Whether the channels of every group fill whole blocks of a side stored in blocks. */
 static bool fits_blocks(const conv_task *t, int block, int64_t channels)
 {
@@ -157,6 +162,10 @@ static const char *refuses_device(const conv_task *t)
     if (!fits_blocks(t, t->src_block, src_channels(t)) ||
         !fits_blocks(t, t->dst_block, dst_channels(t)))
         return "a block would hold channels of two groups";
+    if (floats_of_image(src_size(t), src_channels(t) * t->problem.groups, lanes_of(t)) >
+            INT32_MAX ||
+        floats_of_image(dst_size(t), dst_channels(t) * t->problem.groups, lanes_of(t)) > INT32_MAX)
+        return "one image in blocks is too large";
     return NULL;
 }
 
@@ -206,11 +215,6 @@ static int position_step(const conv_task *t, const tiling *g)
     return g->across > 1 ? g->across : t->src_block;
 }
 
-static int64_t floats_of_image(const int64_t *size, int64_t channels, int block)
-{
-    return ceil_div(channels, block) * block * size[0] * size[1];
-}
-
 static blocked_shape shape_of(const conv_task *t, const tiling *g)
 {
     const conv_problem *p = &t->problem;
@@ -238,7 +242,6 @@ static blocked_shape shape_of(const conv_task *t, const tiling *g)
         .dst_image =
             (int32_t)floats_of_image(dst_size(t), dst_channels(t) * p->groups, t->dst_block),
         .dst_block = t->dst_block,
-        .relu = t->relu,
         .items = g->kb ? (int32_t)ceil_div(dst_channels(t), g->kb * g->lanes) : 1,
         .weight_group = (int32_t)(p->out_channels / p->groups * sources * taps),
         .weight_dst = (int32_t)(forward ? sources * taps : taps),

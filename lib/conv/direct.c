@@ -26,7 +26,6 @@ typedef struct gather {
     deconv_ctx *ctx;
     kernel *kernel;
     gather_shape shape;
-    bool add;
     int64_t planes; /* image, group and block of channels */
 } gather;
 
@@ -124,9 +123,7 @@ static deconv_status direct_create(const conv_task *task, void **out)
     *out = NULL;
     TRY_ALLOC(g, task->ctx, 1);
     g->ctx = task->ctx;
-    g->add = task->add;
     TRY(plan_gather(task->ctx, &p, task->direction == CONV_ADJOINT, g));
-    g->shape.relu = task->relu;
     *out = g;
     g = NULL;
 done:

@@ -13,16 +13,14 @@ typedef struct conv_algorithm conv_algorithm;
  *
  * Layouts: a side with block 1 is NCHW; with block B it is [N][ceil(C/B)][H][W][B] over the
  * channels of all groups together, and the lanes past the last channel hold zeros (lib/tensor.h). B
- * is device_block(). The last thing before dst is stored: the bias is added (as the first term of
- * the sum), then `add`, then what is below zero becomes zero if `relu`. */
+ * is device_block(). A window may have negative padding: its inputs then begin before the first
+ * that the first output sees. */
 typedef struct conv_task {
     deconv_ctx *ctx;
     conv_problem problem;
     conv_direction direction;
     scratch *scratch; /* shared, for what lives within one run */
     int src_block, dst_block;
-    bool relu; /* dst = max(sum, 0), NaN kept and no negative zero */
-    bool add;  /* a run brings a tensor of dst's layout that is added before that */
     /* The whole-tensor problem of which this one computes windows; NULL: it is the whole itself.
      * A window must give the bits of the whole, so it is served by an algorithm of the same
      * summation order as the one that serves the whole. */
@@ -32,7 +30,7 @@ typedef struct conv_task {
 /* The operands of one run, in the layouts of the task. */
 typedef struct conv_operands {
     const buffer *src, *weights, *bias, *dst;
-    const buffer *add; /* a tensor of dst's layout that is added at the end; NULL: none */
+    const buffer *add; /* a tensor of dst's layout that is added to the sums; NULL: none */
     bool relu;         /* then dst = max(sum, 0), NaN kept and no negative zero */
 } conv_operands;
 

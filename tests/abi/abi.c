@@ -33,7 +33,7 @@ static int failures;
     STATIC_ASSERT(offsetof(type, field) == (offset), #type "." #field " has moved")
 
 PIN(deconv_device_info, 672);
-PIN(deconv_ctx_options, 104);
+PIN(deconv_ctx_options, 112);
 PIN(deconv_inverse_options, 16);
 PIN(deconv_attr, 48);
 PIN(deconv_net_options, 16);
@@ -43,7 +43,7 @@ PIN(deconv_seed, 32);
 PIN(deconv_projection_info, 48);
 PIN(deconv_project_options, 24);
 PIN_LAST(deconv_device_info, version, 544);
-PIN_LAST(deconv_ctx_options, error_size, 96);
+PIN_LAST(deconv_ctx_options, memory, 104);
 PIN_LAST(deconv_attr, string, 40);
 PIN_LAST(deconv_layer_info, op_type, 80);
 PIN_LAST(deconv_trace_options, last_count, 32);
