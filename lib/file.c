@@ -145,6 +145,44 @@ deconv_status file_read(deconv_ctx *ctx, const char *path, size_t limit, uint8_t
     return DECONV_OK;
 }
 
+deconv_status file_open(deconv_ctx *ctx, const char *path, size_t limit, int *fd, uint64_t *size)
+{
+    struct stat st;
+    char why[256] = "";
+    size_t expected;
+    deconv_status status = open_for_reading(path, limit, fd, &expected, why, sizeof why);
+
+    if (status != DECONV_OK)
+        return error_set(ctx, status, "%s: %s", path, why);
+    *size = expected;
+    if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        close(*fd);
+        *fd = -1;
+    }
+    return DECONV_OK;
+}
+
+deconv_status file_read_at(deconv_ctx *ctx, const char *path, int fd, uint64_t offset, size_t bytes,
+                           void *to)
+{
+    char why[256] = "";
+    size_t done = 0;
+
+    while (done < bytes) {
+        ssize_t got = pread(fd, (char *)to + done, bytes - done, (off_t)(offset + done));
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            explain_errno(why, sizeof why, errno);
+        if (got <= 0)
+            return error_set(ctx, DECONV_ERROR_IO, "%s: %s", path,
+                             got < 0 ? why : "became shorter while it was in use");
+        done += (size_t)got;
+    }
+    return DECONV_OK;
+}
+
 /* 0 or an errno. */
 static int write_all(int fd, const void *bytes, size_t size)
 {

@@ -48,6 +48,7 @@ deconv_status deconv_trace_create(deconv_net *net, int64_t batch,
     *out = NULL;
     TRY(OPTIONS_READ(net->ctx, &given, options));
     TRY(trace_create_marked(net, batch, &given, &trace));
+    TRY(graph_upload(trace->graph, trace->runs));
     TRY(trace_lay_out(trace));
     TRY(trace_plan_nodes(trace));
     *out = trace;

@@ -10,6 +10,7 @@ static const conv_algorithm *const algorithms[] = {
     &conv_algorithm_blocked,
     &conv_algorithm_planar,
     &conv_algorithm_few,
+    &conv_algorithm_implicit,
     &conv_algorithm_direct,
 };
 
