@@ -13,6 +13,8 @@
  *   w     [K][C/G][kernel_h][kernel_w]   as ONNX stores it; forward D = K/G, S = C/G, adjoint the
  *                                        other way round
  *   bias  [G][D] or NULL
+ *   add   NULL, or a tensor like dst that is added to the sums; `relu`: what is below zero after
+ *         that becomes zero
  *
  * One work-item: LANES positions of one row x BLOCK channels, all sums in registers. The sums run
  * over source channels, then rows, then columns of the filter; every `chunk` channels the partial
@@ -59,6 +61,7 @@ typedef struct gather_shape {
     int tap_step_h, tap_step_w; /* stride / gcd(stride, dilation) */
     int weight_dst, weight_src; /* distance in w between neighbours in d and in s */
     int chunk;
+    int relu;
     int items; /* work-items along a row */
 } gather_shape;
 
@@ -126,15 +129,22 @@ __attribute__((always_inline)) vec load_lanes(global const float *src, int size,
     return as_vec(as_ivec(v) & inside);
 }
 
+/* max(value, 0), with NaN kept and no negative zero. */
+vec above_zero(vec value)
+{
+    return select(value, (vec)(0.0f), value <= (vec)(0.0f));
+}
+
 /* LANES positions of row `y` from `x` on, `step` apart, of the channels `d`.. of image and group
  * `plane`. `y_from` and `x_from` are the source positions that the taps count from, `src_step` the
  * distance in the source between neighbouring lanes. */
 void gather(const gather_shape *s, global const float *src, global const float *w,
-            global const float *bias, global float *dst, int plane, int d, int y, int x, int step,
-            const taps *ty, int y_from, const taps *tx, int x_from, int src_step)
+            global const float *bias, global const float *add, global float *dst, int plane, int d,
+            int y, int x, int step, const taps *ty, int y_from, const taps *tx, int x_from,
+            int src_step)
 {
     int g = plane % s->groups;
-    int src_plane = s->src_h * s->src_w, dst_plane = s->dst_h * s->dst_w;
+    int src_plane = s->src_h * s->src_w;
     int size = s->batch * s->groups * s->src_channels * src_plane;
     int filter = g * s->dst_channels * s->src_channels * s->kernel_h * s->kernel_w;
     global const float *wd[BLOCK];
@@ -174,25 +184,29 @@ void gather(const gather_shape *s, global const float *src, global const float *
     }
 
     for (int b = 0; b < BLOCK && d + b < s->dst_channels; b++) {
-        int channel = plane * s->dst_channels + d + b;
-        global float *row = dst + channel * dst_plane + y * s->dst_w;
+        int row = ((plane * s->dst_channels + d + b) * s->dst_h + y) * s->dst_w + x;
         float lane[LANES];
 
         if (bias)
             total[b] += bias[g * s->dst_channels + d + b];
         if (step == 1 && LANES <= s->dst_w - x) {
-            store_vec(total[b], row + x);
+            if (add)
+                total[b] += load_vec(add + row);
+            store_vec(s->relu ? above_zero(total[b]) : total[b], dst + row);
             continue;
         }
         store_vec(total[b], lane);
+        for (int i = 0; add && i < LANES && i * step < s->dst_w - x; i++)
+            lane[i] += add[row + i * step];
+        store_vec(s->relu ? above_zero(load_vec(lane)) : load_vec(lane), lane);
         for (int i = 0; i < LANES && i * step < s->dst_w - x; i++)
-            row[x + i * step] = lane[i];
+            dst[row + i * step] = lane[i];
     }
 }
 
 /* Work-items: LANES positions along x; rows; image, group and block of channels. */
 kernel void conv_forward(global const float *src, global const float *w, global const float *bias,
-                         global float *dst, gather_shape s)
+                         global const float *add, global float *dst, gather_shape s)
 {
     int blocks = (s.dst_channels + BLOCK - 1) / BLOCK;
     int x = get_global_id(0) * LANES, y = get_global_id(1);
@@ -203,14 +217,14 @@ kernel void conv_forward(global const float *src, global const float *w, global 
 
     taps ty = taps_forward(s.kernel_h, s.pad_h, s.dilation_h);
     taps tx = taps_forward(s.kernel_w, s.pad_w, s.dilation_w);
-    gather(&s, src, w, bias, dst, plane, d, y, x, 1, &ty, y * s.stride_h, &tx, x * s.stride_w,
+    gather(&s, src, w, bias, add, dst, plane, d, y, x, 1, &ty, y * s.stride_h, &tx, x * s.stride_w,
            s.stride_w);
 }
 
 /* Work-items: LANES positions of one residue along x, residues fastest; rows; image, group and
  * block of channels. */
 kernel void conv_adjoint(global const float *src, global const float *w, global const float *bias,
-                         global float *dst, gather_shape s)
+                         global const float *add, global float *dst, gather_shape s)
 {
     int blocks = (s.dst_channels + BLOCK - 1) / BLOCK;
     int residues = min(s.stride_w, s.dst_w);
@@ -224,6 +238,6 @@ kernel void conv_adjoint(global const float *src, global const float *w, global 
     taps ty =
         taps_adjoint(y % s.stride_h, s.kernel_h, s.stride_h, s.pad_h, s.dilation_h, s.tap_step_h);
     taps tx = taps_adjoint(residue, s.kernel_w, s.stride_w, s.pad_w, s.dilation_w, s.tap_step_w);
-    gather(&s, src, w, bias, dst, plane, d, y, x, s.stride_w, &ty, y / s.stride_h, &tx, quotient,
-           1);
+    gather(&s, src, w, bias, add, dst, plane, d, y, x, s.stride_w, &ty, y / s.stride_h, &tx,
+           quotient, 1);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 
 #define STREAM_START   65536
 #define NAME_ATTEMPTS  1000
+#define PATH_LIMIT     4096
 #define TEMPORARY_NAME ".deconv-%ld-%d.tmp"
 
 static void explain(char *why, size_t why_size, const char *format, ...)
@@ -309,4 +311,38 @@ char *file_beside(deconv_ctx *ctx, const char *path, const char *name)
     const char *slash = strrchr(path, '/');
 
     return mem_printf(ctx, "%.*s%s", slash ? (int)(slash - path) + 1 : 0, path, name);
+}
+
+bool file_make_folder(const char *path)
+{
+    char part[PATH_LIMIT];
+
+    if (snprintf(part, sizeof part, "%s", path) >= (int)sizeof part)
+        return false;
+    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(part, 0700) != 0 && errno != EEXIST)
+            return false;
+        *slash = '/';
+    }
+    return mkdir(part, 0700) == 0 || errno == EEXIST;
+}
+
+int file_lock(const char *path)
+{
+    int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    while (lock >= 0 && flock(lock, LOCK_EX) != 0) {
+        if (errno == EINTR)
+            continue;
+        close(lock); /* file systems without locks */
+        lock = -1;
+    }
+    return lock;
+}
+
+void file_unlock(int lock)
+{
+    if (lock >= 0)
+        close(lock);
 }

@@ -27,6 +27,15 @@ deconv_status file_try_read(deconv_ctx *ctx, const char *path, size_t limit, uin
 deconv_status file_try_write(deconv_ctx *ctx, const char *path, const void *bytes, size_t size,
                              char *why, size_t why_size);
 
+/* The folder with all those above it, mode 0700 where they are new; false when it cannot be made.
+ */
+bool file_make_folder(const char *path);
+
+/* Keeps others that lock the same file, in this process or another, out until file_unlock(). The
+ * file is made where it is missing and stays behind empty. -1 where it cannot be locked. */
+int file_lock(const char *path);
+void file_unlock(int lock);
+
 /* `name` in the folder that holds `path`; released by mem_free(). */
 char *file_beside(deconv_ctx *ctx, const char *path, const char *name);
 

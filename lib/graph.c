@@ -245,6 +245,7 @@ deconv_status graph_build(deconv_ctx *ctx, onnx_model *model, const graph_sizes 
     g->references = 1;
     TRY(take_values(g, sizes));
     TRY(take_nodes(g));
+    graph_choose_layouts(g);
     *out = g;
     g = NULL;
 done:

@@ -12,6 +12,7 @@ typedef struct graph_value {
     const host_tensor *constant; /* known at load, else NULL */
     host_tensor *folded;         /* the same, where this graph computed it and so owns it */
     tensor *weight;              /* a float constant on the device, NULL before graph_upload() */
+    int block;                   /* layout its producer gives it (tensor.h); 1: row-major */
     int producer;                /* node, -1 for inputs and constants */
     int layer;                   /* index of the layer of this name, -1 for inputs and constants */
     bool from_input;             /* depends on a network input */
@@ -51,6 +52,8 @@ typedef struct graph_sizes {
  * owned by it, NULL until some graph uploads them. */
 deconv_status graph_build(deconv_ctx *ctx, onnx_model *model, const graph_sizes *sizes,
                           tensor **weights, graph **out);
+/* Sets the layout of every value and tells the operators (graph_layout.c). */
+void graph_choose_layouts(graph *g);
 /* Brings the weights of the nodes that run to the device and lets go of large host copies; before
  * operators are planned. */
 deconv_status graph_upload(graph *g, const bool *runs);

@@ -62,6 +62,7 @@ void deconv_net_destroy(deconv_net *net)
     for (int v = 0; net->weights && v < net->model->n_value; v++)
         deconv_tensor_destroy(net->weights[v]);
     mem_free(net->ctx, net->weights);
+    mem_free(net->ctx, net->tuning_path);
     onnx_free(net->model);
     mem_free(net->ctx, net);
 }

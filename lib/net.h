@@ -13,6 +13,7 @@ struct deconv_net {
         *weights;  /* [model->n_value] initializers on the device, NULL until a trace needs them */
     graph *graph;  /* for one picture, or for the fixed batch */
     graph *recent; /* for the batch size used last, if another */
+    char *tuning_path; /* what the last deconv_net_tune() said; NULL before */
 };
 
 /* A graph for `batch` pictures; the caller drops it. */

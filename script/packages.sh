@@ -14,6 +14,9 @@ debian_test="libcmocka-dev g++ python3"
 # For continuous integration: the formatter, and a checker of kernels.
 debian_ci="clang-format clang oclgrind python3-venv"
 
+# To compare with other programs (bench/): oneDNN.
+debian_bench="libdnnl-dev"
+
 fedora="gcc cmake ninja-build pkgconf ocl-icd opencl-headers pocl stb-devel protobuf-c-devel
     protobuf-c-compiler cjson-devel popt-devel libcmocka-devel python3"
 arch="gcc cmake ninja pkgconf ocl-icd opencl-headers pocl stb protobuf-c cjson popt cmocka python"

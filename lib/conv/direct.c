@@ -17,6 +17,7 @@ typedef struct gather_shape {
     int32_t tap_step_h, tap_step_w;
     int32_t weight_dst, weight_src;
     int32_t chunk;
+    int32_t relu;
     int32_t items;
 } gather_shape;
 
@@ -135,10 +136,12 @@ static deconv_status direct_run(void *plan, const conv_operands *operands)
 {
     gather *g = plan;
 
+    g->shape.relu = operands->relu;
     kernel_begin(g->kernel);
     arg_buffer(g->kernel, operands->src);
     arg_buffer(g->kernel, operands->weights);
     arg_buffer(g->kernel, operands->bias);
+    arg_buffer(g->kernel, operands->add);
     arg_buffer(g->kernel, operands->dst);
     arg_struct(g->kernel, &g->shape, sizeof g->shape);
     return kernel_launch(g->kernel, g->shape.items, g->shape.dst_h, g->planes);
@@ -146,7 +149,7 @@ static deconv_status direct_run(void *plan, const conv_operands *operands)
 
 static const char *direct_refuses(const conv_task *task)
 {
-    if (task->src_block != 1 || task->dst_block != 1 || task->relu || task->add)
+    if (task->src_block != 1 || task->dst_block != 1)
         return "it reads and writes NCHW only";
     return NULL;
 }

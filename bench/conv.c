@@ -1,0 +1,388 @@
+/* deconv-bench conv: every convolution of five networks by libdeconv and by oneDNN, in one process,
+ * in turn. */
+#include <math.h>
+#include <popt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "ceiling.h"
+#include "conv_report.h"
+#include "ours.h"
+#include "peer.h"
+
+/* Repetitions of the ceiling at the start. */
+#define CEILING_ROUNDS 15
+
+/* The ceiling is measured along with every figure. Where it is lower than this share of the highest
+ * one so far, something else had the cores: the figure is measured again, a few times at most. */
+#define QUIET_SHARE 0.85
+#define TRIES       4
+
+typedef struct conv_bench {
+    char *only, *algorithm, *device, *lock;
+    int batch; /* 0: 1 and 8 */
+    int json;
+    effort effort;
+
+    int lock_file;
+    deconv_ctx *ctx;
+    ceiling *ceiling;
+    double highest; /* ceiling so far, FLOP/s */
+    machine machine;
+} conv_bench;
+
+/* The host's side of one shape and direction. */
+typedef struct operands {
+    conv_problem problem;
+    conv_direction direction;
+    float *weights, *src, *ours, *peer;
+    size_t results;
+} operands;
+
+/* ---- Options ---- */
+
+static int parse(conv_bench *b, int argc, const char **argv)
+{
+    struct poptOption options[] = {
+        {"only", 0, POPT_ARG_STRING, &b->only, 0, "only shapes with TEXT in their name", "TEXT"},
+        {"batch", 0, POPT_ARG_INT, &b->batch, 0, "only this batch size (default: 1 and 8)", "N"},
+        {"seconds", 0, POPT_ARG_DOUBLE, &b->effort.seconds, 0,
+         "time for each program at each figure (default: 0.15)", "S"},
+        {"repeat", 0, POPT_ARG_INT, &b->effort.rounds, 0,
+         "turns to spread it over; figures are their medians (default: 7)", "N"},
+        {"algorithm", 0, POPT_ARG_STRING, &b->algorithm, 0,
+         "prefer this algorithm wherever it does not refuse ($DECONV_CONV_ALGORITHM)", "NAME"},
+        {"device", 0, POPT_ARG_STRING, &b->device, 0, "cpu, gpu, a number or part of a name",
+         "DEVICE"},
+        {"lock", 0, POPT_ARG_STRING, &b->lock, 0,
+         "hold an exclusive flock(2) of FILE while measuring, for a machine with other work",
+         "FILE"},
+        {"json", 0, POPT_ARG_NONE, &b->json, 0, "print one JSON object", NULL},
+        POPT_AUTOHELP POPT_TABLEEND,
+    };
+    poptContext parser = poptGetContext("deconv-bench conv", argc, argv, options, 0);
+    int code = poptGetNextOpt(parser);
+    int result = -1;
+
+    if (code < -1) {
+        fprintf(stderr, "deconv-bench: error: %s: %s\n",
+                poptBadOption(parser, POPT_BADOPTION_NOALIAS), poptStrerror(code));
+        result = 2;
+    } else if (poptPeekArg(parser)) {
+        fprintf(stderr, "deconv-bench: error: %s: conv takes options only\n", poptPeekArg(parser));
+        result = 2;
+    } else if (b->batch < 0 || b->effort.rounds < 1 || b->effort.rounds > MOST_ROUNDS ||
+               !(b->effort.seconds > 0)) {
+        fprintf(stderr,
+                "deconv-bench: error: a batch of at least 1, 1 to %d turns and some time are "
+                "wanted\n",
+                MOST_ROUNDS);
+        result = 2;
+    }
+    poptFreeContext(parser);
+    return result;
+}
+
+/* ---- The machine ---- */
+
+static void lock_machine(const conv_bench *b)
+{
+    if (b->lock && flock(b->lock_file, LOCK_EX) != 0)
+        die("%s: it cannot be locked", b->lock);
+}
+
+static void unlock_machine(const conv_bench *b)
+{
+    if (b->lock)
+        flock(b->lock_file, LOCK_UN);
+}
+
+static void measure_ceiling(conv_bench *b)
+{
+    const runner r = ceiling_runner(b->ceiling);
+    double values[CEILING_ROUNDS];
+
+    pause_seconds(0.05);
+    lock_machine(b);
+    r.run(r.self, 10);
+    for (int i = 0; i < CEILING_ROUNDS; i++) {
+        double start = seconds_now();
+
+        r.run(r.self, 2);
+        values[i] = 2.0 * ceiling_flops(b->ceiling) / (seconds_now() - start) / 1e9;
+    }
+    unlock_machine(b);
+    b->machine.ceiling = median(values, CEILING_ROUNDS);
+    b->highest = 1e9 * b->machine.ceiling;
+    b->machine.lowest = values[0];
+    b->machine.highest = values[CEILING_ROUNDS - 1];
+}
+
+static void open_machine(conv_bench *b)
+{
+    deconv_ctx_options options = DECONV_CTX_OPTIONS_INIT;
+    deconv_device_info info = DECONV_DEVICE_INFO_INIT;
+    char error[512] = "";
+
+    if (b->algorithm)
+        setenv("DECONV_CONV_ALGORITHM", b->algorithm, 1);
+    if (b->lock) {
+        b->lock_file = open(b->lock, O_RDWR | O_CREAT, 0666);
+        if (b->lock_file < 0)
+            die("%s: it cannot be opened", b->lock);
+    }
+    options.device = b->device;
+    options.error = error;
+    options.error_size = sizeof error;
+    if (deconv_ctx_create(&options, &b->ctx) || deconv_ctx_device(b->ctx, &info))
+        die("%s", error);
+    snprintf(b->machine.device, sizeof b->machine.device, "%s, %s", info.name, info.version);
+    b->machine.version = deconv_version();
+    b->machine.peer_version = peer_version();
+    b->machine.threads = (int)info.compute_units;
+    b->machine.lanes = (int)device_limits_of(b->ctx)->vector_floats;
+    peer_open(b->machine.threads);
+    b->ceiling = ceiling_create(b->ctx);
+    measure_ceiling(b);
+}
+
+/* ---- Operands ---- */
+
+/* Values between -1 and 1, the same in every run. */
+static float *values_of(size_t count, uint32_t seed)
+{
+    float *values = malloc(count * sizeof *values);
+    uint32_t state = seed;
+
+    if (!values)
+        die("no memory for %zu values", count);
+    for (size_t i = 0; i < count; i++) {
+        state = state * 1664525u + 1013904223u;
+        values[i] = (float)(int32_t)state * 0x1p-31f;
+    }
+    return values;
+}
+
+static size_t side_count(const conv_problem *p, bool in)
+{
+    const int64_t *size = in ? p->in_size : p->out_size;
+
+    return (size_t)(p->batch * (in ? p->in_channels : p->out_channels) * size[0] * size[1]);
+}
+
+static operands operands_of(const conv_problem *p, conv_direction direction)
+{
+    bool forward = direction == CONV_FORWARD;
+    size_t weights =
+        (size_t)(p->out_channels * (p->in_channels / p->groups) * p->kernel[0] * p->kernel[1]);
+    operands o = {.problem = *p, .direction = direction, .results = side_count(p, !forward)};
+
+    o.weights = values_of(weights, 1);
+    o.src = values_of(side_count(p, forward), 2);
+    o.ours = values_of(o.results, 3);
+    o.peer = values_of(o.results, 4);
+    return o;
+}
+
+static void operands_free(operands *o)
+{
+    free(o->weights);
+    free(o->src);
+    free(o->ours);
+    free(o->peer);
+}
+
+static double difference(const operands *o)
+{
+    double most = 0.0, largest = 0.0;
+
+    for (size_t i = 0; i < o->results; i++) {
+        double d = fabs((double)o->ours[i] - (double)o->peer[i]);
+
+        if (!(d <= most)) /* a NaN stays */
+            most = d;
+        if (fabs((double)o->peer[i]) > largest)
+            largest = fabs((double)o->peer[i]);
+    }
+    return most / largest;
+}
+
+/* ---- Measuring ---- */
+
+/* The results of all contenders against libdeconv's. */
+static double check_results(operands *o, ours *mine, peer *const *peers, int count)
+{
+    const runner r = ours_runner(mine);
+    double most = 0.0;
+
+    ours_load(mine, o->src);
+    r.run(r.self, 1);
+    ours_read(mine, o->ours);
+    for (int i = 0; i < count; i++) {
+        const runner p = peer_runner(peers[i]);
+        double d;
+
+        peer_load(peers[i], o->src);
+        p.run(p.self, 1);
+        peer_read(peers[i], o->peer);
+        d = difference(o);
+        if (!(d <= most))
+            most = d;
+    }
+    return most;
+}
+
+static int create_peers(const operands *o, int table, peer **peers)
+{
+    int count = 0;
+
+    for (int layout = PEER_OWN; layout <= PEER_REORDERED; layout++) {
+        if ((layout == PEER_OWN) != (table == TABLE_OWN))
+            continue;
+        peers[count] = peer_create(&o->problem, o->direction, (peer_layout)layout, o->weights);
+        if (peers[count])
+            count++;
+    }
+    if (count == 0)
+        die("oneDNN has no primitive for this convolution");
+    return count;
+}
+
+/* Seconds of every runner, of which the last one is the ceiling's. */
+static void measure_quietly(conv_bench *b, const runner *runners, int count, double *seconds)
+{
+    double tried[MOST_RUNNERS], found;
+
+    seconds[count - 1] = INFINITY;
+    for (int i = 0; i < TRIES; i++) {
+        lock_machine(b);
+        measure(runners, count, &b->effort, tried);
+        unlock_machine(b);
+        if (tried[count - 1] < seconds[count - 1])
+            memcpy(seconds, tried, sizeof tried);
+        found = ceiling_flops(b->ceiling) / seconds[count - 1];
+        if (found > b->highest)
+            b->highest = found;
+        if (found > QUIET_SHARE * b->highest)
+            return;
+    }
+}
+
+static void measure_figure(conv_bench *b, operands *o, int table, figure *f)
+{
+    const double gflop = 2e-9 * conv_problem_work(&o->problem);
+    ours *mine = ours_create(b->ctx, &o->problem, o->direction, table == TABLE_NCHW, o->weights);
+    peer *peers[2];
+    runner runners[MOST_RUNNERS];
+    double seconds[MOST_RUNNERS];
+    int count = create_peers(o, table, peers), best = 0;
+
+    f->difference = check_results(o, mine, peers, count);
+    for (int i = 0; i < count; i++)
+        runners[i] = peer_runner(peers[i]);
+    runners[count] = ours_runner(mine);
+    runners[count + 1] = ceiling_runner(b->ceiling);
+    measure_quietly(b, runners, count + 2, seconds);
+    if (count == 2 && seconds[1] < seconds[0])
+        best = 1;
+    f->ours = gflop / seconds[count];
+    f->peer = gflop / seconds[best];
+    f->ceiling = 1e-9 * ceiling_flops(b->ceiling) / seconds[count + 1];
+    f->algorithm = ours_algorithm(mine);
+    f->layouts = ours_layouts(mine);
+    snprintf(f->peer_kernel, sizeof f->peer_kernel, "%s%s", peer_kernel(peers[best]),
+             peer_reorders(peers[best]) ? " and reorders" : "");
+    ours_free(mine);
+    for (int i = 0; i < count; i++)
+        peer_free(peers[i]);
+}
+
+static void measure_row(conv_bench *b, row *r, int table)
+{
+    static const conv_direction direction[] = {CONV_FORWARD, CONV_ADJOINT};
+    const conv_problem p = conv_shape_problem(r->shape, r->batch);
+
+    for (int d = 0; d < DIRECTIONS; d++) {
+        operands o = operands_of(&p, direction[d]);
+
+        measure_figure(b, &o, table, &r->figure[table][d]);
+        operands_free(&o);
+    }
+}
+
+static int choose_rows(const conv_bench *b, row *rows)
+{
+    static const int batches[] = {1, 8};
+    int count = 0;
+
+    for (int i = 0; i < 2; i++) {
+        for (int s = 0; s < conv_shape_count; s++) {
+            if (b->only && !strstr(conv_shapes[s].name, b->only))
+                continue;
+            rows[count++] =
+                (row){.shape = &conv_shapes[s], .batch = b->batch ? b->batch : batches[i]};
+        }
+        if (b->batch)
+            break;
+    }
+    return count;
+}
+
+static bool all_agree(const row *rows, int count)
+{
+    for (int i = 0; i < count; i++)
+        for (int t = 0; t < TABLES; t++)
+            for (int d = 0; d < DIRECTIONS; d++)
+                if (!(rows[i].figure[t][d].difference <= MOST_DIFFERENCE))
+                    return false;
+    return true;
+}
+
+int bench_conv(int argc, const char **argv)
+{
+    conv_bench b = {.effort = {0.15, 7}};
+    int count, result = parse(&b, argc, argv);
+    row *rows;
+
+    if (result >= 0)
+        return result;
+    rows = calloc((size_t)conv_shape_count * 2, sizeof *rows);
+    if (!rows)
+        die("no memory");
+    count = choose_rows(&b, rows);
+    if (count == 0)
+        die("no shape has \"%s\" in its name", b.only);
+    open_machine(&b);
+    if (!b.json)
+        report_machine(&b.machine);
+    for (int t = 0; t < TABLES; t++) {
+        if (!b.json)
+            report_heading(t);
+        for (int i = 0; i < count; i++) {
+            measure_row(&b, &rows[i], t);
+            if (!b.json)
+                report_row(&rows[i], t);
+        }
+    }
+    if (b.json)
+        report_json(&b.machine, rows, count);
+    else
+        report_summary(rows, count);
+    result = all_agree(rows, count) ? 0 : 1;
+    if (result)
+        fputs("deconv-bench: error: results differ\n", stderr);
+    ceiling_free(b.ceiling);
+    peer_close();
+    deconv_ctx_destroy(b.ctx);
+    free(rows);
+    free(b.only);
+    free(b.algorithm);
+    free(b.device);
+    free(b.lock);
+    return result;
+}

@@ -1,0 +1,222 @@
+/* Tables, summaries and JSON of `deconv-bench conv`. */
+#include "conv_report.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *const directions[] = {"forward", "inverse"};
+static const char *const tables[] = {"own", "nchw"};
+
+static double ratio_of(const figure *f)
+{
+    return f->ours / f->peer;
+}
+
+static double percent_of(const figure *f)
+{
+    return 100.0 * f->ours / f->ceiling;
+}
+
+/* ---- Tables ---- */
+
+void report_machine(const machine *m)
+{
+    printf("libdeconv %s: %s, %d cores, %d floats in a vector\n", m->version, m->device, m->threads,
+           m->lanes);
+    printf("oneDNN %s: direct algorithm, %d threads\n", m->peer_version, m->threads);
+    printf("ceiling %.1f GFLOP/s, pure multiply-adds on all cores (%.1f to %.1f)\n", m->ceiling,
+           m->lowest, m->highest);
+}
+
+void report_heading(int table)
+{
+    printf("\n%s\n", table == TABLE_OWN ? "Both in their own layouts"
+                                        : "NCHW to NCHW (oneDNN: the faster of a primitive for "
+                                          "NCHW and its own with reorders)");
+    printf("%-34s%3s | %-8s%6s%6s%8s%7s %-11s| %-8s%6s%6s%8s%7s %-11s\n", "shape", "N", "forward",
+           "GF/s", "%", "oneDNN", "ratio", "algorithm", "inverse", "GF/s", "%", "oneDNN", "ratio",
+           "algorithm");
+}
+
+void report_row(const row *r, int table)
+{
+    printf("%-34s%3d ", r->shape->name, r->batch);
+    for (int d = 0; d < DIRECTIONS; d++) {
+        const figure *f = &r->figure[table][d];
+
+        printf("| %14.1f%6.1f%8.1f%7.2f %-11s", f->ours, percent_of(f), f->peer, ratio_of(f),
+               f->algorithm);
+        if (!(f->difference <= MOST_DIFFERENCE))
+            printf("DIFFERS BY %.1e ", f->difference);
+    }
+    printf("\n");
+    fflush(stdout);
+}
+
+/* ---- Summary ---- */
+
+typedef bool (*member)(const conv_shape *shape);
+
+static bool any(const conv_shape *shape)
+{
+    (void)shape;
+    return true;
+}
+
+static bool not_first_vgg(const conv_shape *shape)
+{
+    return conv_shape_is_vgg(shape) && !conv_shape_is_first(shape);
+}
+
+/* Over the rows whose shape belongs: ratio to the peer, or percent of the ceiling. */
+typedef struct spread {
+    int count;
+    double mean; /* geometric */
+    double least;
+    const row *least_row;
+} spread;
+
+static spread spread_of(const row *rows, int count, int table, int direction, member belongs,
+                        double (*value)(const figure *))
+{
+    spread s = {0};
+    double logs = 0.0;
+
+    for (int i = 0; i < count; i++) {
+        double v = value(&rows[i].figure[table][direction]);
+
+        if (!belongs(rows[i].shape))
+            continue;
+        logs += log(v);
+        if (s.count == 0 || v < s.least) {
+            s.least = v;
+            s.least_row = &rows[i];
+        }
+        s.count++;
+    }
+    s.mean = s.count ? exp(logs / s.count) : NAN;
+    return s;
+}
+
+/* What is asked of a class of shapes in one direction; 0: nothing. */
+typedef struct target {
+    const char *what;
+    int table, direction;
+    member belongs;
+    double (*value)(const figure *);
+    double mean, least;
+} target;
+
+static const target targets[] = {
+    {"own layouts", TABLE_OWN, FORWARD, any, ratio_of, 0.95, 0.8},
+    {"own layouts", TABLE_OWN, INVERSE, any, ratio_of, 1.1, 0.85},
+    {"own layouts, first layers", TABLE_OWN, FORWARD, conv_shape_is_first, ratio_of, 0, 0},
+    {"own layouts, first layers", TABLE_OWN, INVERSE, conv_shape_is_first, ratio_of, 0, 3.0},
+    {"NCHW to NCHW", TABLE_NCHW, FORWARD, any, ratio_of, 1.1, 0},
+    {"NCHW to NCHW", TABLE_NCHW, INVERSE, any, ratio_of, 1.3, 0},
+    {"3x3 stride 1, 128 channels or more", TABLE_OWN, FORWARD, conv_shape_suits_winograd, ratio_of,
+     0, 0},
+    {"3x3 stride 1, 128 channels or more", TABLE_OWN, INVERSE, conv_shape_suits_winograd, ratio_of,
+     0, 0},
+    {"VGG-16, percent of the ceiling", TABLE_OWN, FORWARD, conv_shape_is_vgg, percent_of, 0, 90},
+    {"VGG-16, percent of the ceiling", TABLE_OWN, INVERSE, conv_shape_is_vgg, percent_of, 0, 90},
+    {"VGG-16 without conv1_1, percent", TABLE_OWN, FORWARD, not_first_vgg, percent_of, 0, 90},
+    {"VGG-16 without conv1_1, percent", TABLE_OWN, INVERSE, not_first_vgg, percent_of, 0, 90},
+};
+
+static void print_value(const char *name, double value, double wanted)
+{
+    printf("  %s %6.2f", name, value);
+    if (wanted > 0)
+        printf(" (wanted %5.2f: %-6s)", wanted, value >= wanted ? "ok" : "missed");
+    else
+        printf("%23s", "");
+}
+
+static void print_target(const target *t, const row *rows, int count)
+{
+    const spread s = spread_of(rows, count, t->table, t->direction, t->belongs, t->value);
+
+    if (s.count == 0)
+        return;
+    printf("%-35s %s %3d", t->what, directions[t->direction], s.count);
+    print_value("geomean", s.mean, t->mean);
+    print_value("least", s.least, t->least);
+    printf(" %s, batch %d\n", s.least_row->shape->name, s.least_row->batch);
+}
+
+void report_summary(const row *rows, int count)
+{
+    double mean[TABLES][DIRECTIONS];
+
+    printf("\nRatios to oneDNN, unless it says percent\n");
+    for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++)
+        print_target(&targets[i], rows, count);
+    for (int t = 0; t < TABLES; t++)
+        for (int d = 0; d < DIRECTIONS; d++)
+            mean[t][d] = spread_of(rows, count, t, d, any, ratio_of).mean;
+    printf("geomean forward %.3f inverse %.3f\n", mean[TABLE_OWN][FORWARD],
+           mean[TABLE_OWN][INVERSE]);
+    printf("geomean-nchw forward %.3f inverse %.3f\n", mean[TABLE_NCHW][FORWARD],
+           mean[TABLE_NCHW][INVERSE]);
+}
+
+/* ---- JSON ---- */
+
+static cJSON *figure_json(const figure *f)
+{
+    cJSON *o = cJSON_CreateObject();
+
+    cJSON_AddNumberToObject(o, "gflops", f->ours);
+    cJSON_AddNumberToObject(o, "percent", percent_of(f));
+    cJSON_AddNumberToObject(o, "peer_gflops", f->peer);
+    cJSON_AddNumberToObject(o, "ratio", ratio_of(f));
+    cJSON_AddStringToObject(o, "algorithm", f->algorithm);
+    cJSON_AddStringToObject(o, "layouts", f->layouts);
+    cJSON_AddStringToObject(o, "peer_kernel", f->peer_kernel);
+    cJSON_AddNumberToObject(o, "difference", f->difference);
+    return o;
+}
+
+static cJSON *row_json(const row *r)
+{
+    cJSON *o = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(o, "shape", r->shape->name);
+    cJSON_AddNumberToObject(o, "batch", r->batch);
+    for (int t = 0; t < TABLES; t++) {
+        cJSON *table = cJSON_AddObjectToObject(o, tables[t]);
+
+        for (int d = 0; d < DIRECTIONS; d++)
+            cJSON_AddItemToObject(table, directions[d], figure_json(&r->figure[t][d]));
+    }
+    return o;
+}
+
+void report_json(const machine *m, const row *rows, int count)
+{
+    cJSON *o = cJSON_CreateObject(), *list;
+    char *text;
+
+    cJSON_AddStringToObject(o, "device", m->device);
+    cJSON_AddStringToObject(o, "version", m->version);
+    cJSON_AddStringToObject(o, "onednn", m->peer_version);
+    cJSON_AddNumberToObject(o, "threads", m->threads);
+    cJSON_AddNumberToObject(o, "ceiling_gflops", m->ceiling);
+    list = cJSON_AddArrayToObject(o, "rows");
+    for (int i = 0; i < count; i++)
+        cJSON_AddItemToArray(list, row_json(&rows[i]));
+    for (int t = 0; t < TABLES; t++) {
+        cJSON *means = cJSON_AddObjectToObject(o, t == TABLE_OWN ? "geomean" : "geomean_nchw");
+
+        for (int d = 0; d < DIRECTIONS; d++)
+            cJSON_AddNumberToObject(means, directions[d],
+                                    spread_of(rows, count, t, d, any, ratio_of).mean);
+    }
+    text = cJSON_Print(o);
+    puts(text ? text : "{}");
+    free(text);
+    cJSON_Delete(o);
+}

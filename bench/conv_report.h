@@ -1,0 +1,45 @@
+/* What `deconv-bench conv` found and how it is printed. */
+#ifndef DECONV_BENCH_CONV_REPORT_H
+#define DECONV_BENCH_CONV_REPORT_H
+
+#include <stdbool.h>
+
+#include "shapes.h"
+
+/* The two tables: sides in each program's own layouts, and in NCHW. */
+enum { TABLE_OWN, TABLE_NCHW, TABLES };
+enum { FORWARD, INVERSE, DIRECTIONS };
+
+/* One shape in one direction in one table; GFLOP/s. */
+typedef struct figure {
+    double ours, peer, ceiling;
+    double difference; /* largest one between the results, relative to the largest result */
+    const char *algorithm, *layouts;
+    char peer_kernel[64];
+} figure;
+
+typedef struct row {
+    const conv_shape *shape;
+    int batch;
+    figure figure[TABLES][DIRECTIONS];
+} row;
+
+typedef struct machine {
+    char device[320];
+    const char *version, *peer_version;
+    int threads, lanes;
+    double ceiling, lowest, highest; /* GFLOP/s */
+} machine;
+
+/* Results that differ by more are wrong. */
+#define MOST_DIFFERENCE 1e-4
+
+void report_machine(const machine *m);
+void report_heading(int table);
+void report_row(const row *r, int table);
+/* Geometric means, the least ratios, and what the targets ask of classes of shapes. */
+void report_summary(const row *rows, int count);
+/* All of it as one JSON object. */
+void report_json(const machine *m, const row *rows, int count);
+
+#endif

@@ -1,0 +1,32 @@
+/* Time, medians and ends: what every comparison of this folder needs. */
+#ifndef DECONV_BENCH_MEASURE_H
+#define DECONV_BENCH_MEASURE_H
+
+/* "deconv-bench: error: ..." on standard error and status 1: a comparison that cannot be made has
+ * nothing to clean up for. */
+void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+double seconds_now(void);
+void pause_seconds(double seconds);
+/* Sorts the values. */
+double median(double *values, int count);
+
+/* Something to be timed: does its work `times` times and waits for the end. */
+typedef struct runner {
+    void (*run)(void *self, int times);
+    void *self;
+} runner;
+
+/* How long is measured: `rounds` slices of seconds/rounds each, one of every runner in turn. */
+typedef struct effort {
+    double seconds;
+    int rounds;
+} effort;
+
+enum { MOST_ROUNDS = 101, MOST_RUNNERS = 4 };
+
+/* Median seconds of one piece of work of each runner. Between slices there is a pause, in which the
+ * threads of the runner before fall asleep, and one piece of work that is not timed. */
+void measure(const runner *runners, int count, const effort *effort, double *seconds);
+
+#endif

@@ -1,0 +1,24 @@
+/* One direction of one convolution by libdeconv's engine (lib/conv/engine.h). */
+#ifndef DECONV_BENCH_OURS_H
+#define DECONV_BENCH_OURS_H
+
+#include "conv/engine.h"
+#include "measure.h"
+
+typedef struct ours ours;
+
+/* `nchw`: both sides plain; else in blocks of channels where the engine takes them, sides of few
+ * channels plain, as they are inside a network. The weights (K, C/G, R, S) are packed here. */
+ours *ours_create(deconv_ctx *ctx, const conv_problem *p, conv_direction direction, bool nchw,
+                  const float *weights);
+void ours_free(ours *o);
+runner ours_runner(ours *o);
+/* Values in NCHW to what is read, and from what was written. */
+void ours_load(ours *o, const float *values);
+void ours_read(ours *o, float *values);
+
+const char *ours_algorithm(const ours *o);
+/* "blocked to plain" */
+const char *ours_layouts(const ours *o);
+
+#endif
