@@ -61,6 +61,12 @@ __kernel void spread(__global const float *a, __global float *y, const grid g, c
         y[p.y] = scale * a[p.a];
 }
 
+/* max(v, 0), with NaN kept and no negative zero. */
+float rectified(float v)
+{
+    return v <= 0.0f ? 0.0f : v;
+}
+
 /* y = VALUE(a, b). `left` may be `y`: an element is read before it is written and by nobody else.
  */
 #define BINARY(NAME, VALUE)                                                                        \
@@ -75,12 +81,6 @@ __kernel void spread(__global const float *a, __global float *y, const grid g, c
             y[p.y] = VALUE;                                                                        \
         }                                                                                          \
     }
-
-/* max(v, 0), with NaN kept and no negative zero. */
-float rectified(float v)
-{
-    return v <= 0.0f ? 0.0f : v;
-}
 
 /* out = r SLOPE(a, b), guided max(r, 0) SLOPE(a, b) */
 #define BINARY_INVERSE(NAME, SLOPE)                                                                \
@@ -110,6 +110,7 @@ float power_slope(float a, float b)
 
 /* clang-format off */
 BINARY(add, a + b)
+BINARY(add_rectified, rectified(a + b))
 BINARY(subtract, a - b)
 BINARY(multiply, a * b)
 BINARY(divide, a / b)

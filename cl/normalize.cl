@@ -1,21 +1,30 @@
 /* Batch normalization at inference, and local response normalization across channels.
  *
- *   x, y  [batch][channels][inner]  input and output
- *   r     [batch][channels][inner]  signal at y
- *   out   [batch][channels][inner]  signal at x
+ *   x, y  [batch][channels / block][inner][block]  input and output
+ *   r     [batch][channels / block][inner][block]  signal at y
+ *   out   [batch][channels / block][inner][block]  signal at x
  *
- * One work-item: one element. Global size: inner x channels x batch; `flat`, inner x all channels
- * as one number, spread over y and z (launch_planes of lib/ops/broadcast.c).
+ * block 1 is NCHW; lanes past the last channel become zero. One work-item: one element. Global
+ * size: (inner x block) x blocks x batch; `flat`, that x all blocks as one number, spread over y
+ * and z (launch_planes of lib/ops/broadcast.c).
  */
 typedef struct planes {
     int inner, channels, batch, flat;
+    int block, blocks;
 } planes;
 
 typedef struct place {
     int channel; /* of how many */
     int start;   /* element of channel 0 */
     int at;      /* element of this work-item */
+    int lane;    /* past the last channel: an element that is zero */
 } place;
+
+/* Element of channel `c` at the position whose channel 0 is element `start`. */
+int element(const planes *s, int start, int c)
+{
+    return start + c / s->block * s->inner * s->block + c % s->block;
+}
 
 /* Where this work-item's element is; false when it has none. */
 bool find(const planes *s, place *p)
@@ -26,13 +35,14 @@ bool find(const planes *s, place *p)
     if (s->flat) {
         const size_t row = z * get_global_size(1) + y;
 
-        y = row % (size_t)s->channels;
-        z = row / (size_t)s->channels;
+        y = row % (size_t)s->blocks;
+        z = row / (size_t)s->blocks;
     }
-    p->channel = (int)y;
-    p->start = (int)z * s->channels * s->inner + (int)x;
-    p->at = p->start + p->channel * s->inner;
-    return x < (size_t)s->inner && y < (size_t)s->channels && z < (size_t)s->batch;
+    p->channel = (int)y * s->block + (int)x % s->block;
+    p->start = (int)z * s->blocks * s->inner * s->block + (int)x / s->block * s->block;
+    p->at = element(s, p->start, p->channel);
+    p->lane = p->channel >= s->channels;
+    return x < (size_t)s->inner * (size_t)s->block && y < (size_t)s->blocks && z < (size_t)s->batch;
 }
 
 /* ---- Batch normalization: y = (x - mean) scale / sqrt(variance + epsilon) + bias ----
@@ -48,9 +58,10 @@ __kernel void batch_forward(__global const float *restrict x, __global const flo
     place p;
 
     if (find(&s, &p)) {
-        const int c = p.channel;
+        const int c = p.lane ? 0 : p.channel;
+        const float value = fma(x[p.at] - mean[c], scale[c] / sqrt(variance[c] + epsilon), bias[c]);
 
-        y[p.at] = fma(x[p.at] - mean[c], scale[c] / sqrt(variance[c] + epsilon), bias[c]);
+        y[p.at] = p.lane ? 0.0f : value;
     }
 }
 
@@ -60,8 +71,11 @@ __kernel void batch_inverse(__global const float *restrict r, __global const flo
 {
     place p;
 
-    if (find(&s, &p))
-        out[p.at] = r[p.at] * (scale[p.channel] / sqrt(variance[p.channel] + epsilon));
+    if (find(&s, &p)) {
+        const int c = p.lane ? 0 : p.channel;
+
+        out[p.at] = p.lane ? 0.0f : r[p.at] * (scale[c] / sqrt(variance[c] + epsilon));
+    }
 }
 
 /* ---- Local response normalization: y_c = x_c / base_c^beta ----
@@ -80,14 +94,17 @@ typedef struct lrn {
     float beta, bias;
 } lrn;
 
-/* base of channel `c` of the column that starts at `x`. */
-float lrn_base(const lrn *n, __global const float *x, int c)
+/* base of channel `c` of the position whose channel 0 is x[start]. */
+float lrn_base(const lrn *n, __global const float *x, int start, int c)
 {
     const int last = min(c + n->above, n->s.channels - 1);
     float sum = 0.0f;
 
-    for (int k = max(c - n->below, 0); k <= last; k++)
-        sum = fma(x[k * n->s.inner], x[k * n->s.inner], sum);
+    for (int k = max(c - n->below, 0); k <= last; k++) {
+        const float v = x[element(&n->s, start, k)];
+
+        sum = fma(v, v, sum);
+    }
     return fma(n->alpha, sum, n->bias);
 }
 
@@ -102,7 +119,7 @@ __kernel void lrn_forward(__global const float *restrict x, __global float *rest
     place p;
 
     if (find(&n.s, &p))
-        y[p.at] = x[p.at] * lrn_factor(&n, lrn_base(&n, x + p.start, p.channel));
+        y[p.at] = p.lane ? 0.0f : x[p.at] * lrn_factor(&n, lrn_base(&n, x, p.start, p.channel));
 }
 
 __kernel void lrn_inverse(__global const float *restrict r, __global const float *restrict x,
@@ -116,13 +133,13 @@ __kernel void lrn_inverse(__global const float *restrict r, __global const float
         float sum = 0.0f, own = 0.0f;
 
         for (int k = max(c - n.above, 0); k <= last; k++) {
-            const int j = p.start + k * n.s.inner;
-            const float base = lrn_base(&n, x + p.start, k);
+            const int j = element(&n.s, p.start, k);
+            const float base = lrn_base(&n, x, p.start, k);
             const float factor = lrn_factor(&n, base);
 
             sum = fma(r[j] * x[j], factor / base, sum);
             own = k == c ? factor : own;
         }
-        out[p.at] = fma(-2.0f * n.alpha * n.beta * x[p.at], sum, r[p.at] * own);
+        out[p.at] = p.lane ? 0.0f : fma(-2.0f * n.alpha * n.beta * x[p.at], sum, r[p.at] * own);
     }
 }

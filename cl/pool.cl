@@ -1,6 +1,7 @@
-/* Pools, forward and inverse, NCHW. P = N C planes; 1-D runs as 2-D with height 1.
+/* Pools, forward and inverse, over maps in blocks of LANES channels (1: NCHW). P = N C/LANES
+ * planes; 1-D runs as 2-D with height 1.
  *
- *   x  [P][in_h][in_w]     the cells          y  [P][out_h][out_w]   the windows
+ *   x  [P][in_h][in_w][LANES]     the cells       y  [P][out_h][out_w][LANES]   the windows
  *   switches  int, like y: row-major position in the plane of the cell that a window chose
  *
  * Window o of an axis holds the cells o stride - pad + t dilation, t = 0..kernel-1, that lie inside
@@ -12,13 +13,38 @@
  *            picture (what ceil_mode adds beyond that never counts).
  *            Inverse: R / count to each cell, or with `copy` R itself.
  *
- * One work-item: one window forward, one cell back. The inverse gathers from the windows that hold
- * its cell, in row-major order: no atomics, the same sum every time. */
+ * One work-item: one window forward, one cell back, LANES channels of it. The inverse gathers from
+ * the windows that hold its cell, in row-major order: no atomics, the same sum every time.
+ *
+ * On the way back the signals may be the windows of lib/window.h, a batch of their own: `seeds`
+ * says where each lies, `f` how large they are. seeds = NULL: whole maps.
+ *
+ * LANES  1, 8 or 16 */
 #pragma OPENCL FP_CONTRACT OFF
+
+#ifndef LANES
+#define LANES 1
+#endif
+#define CAT_(a, b) a##b
+#define CAT(a, b)  CAT_(a, b)
+#if LANES == 1
+#define FLOATS             float
+#define INTS               int
+#define LOAD(i, p)         ((p)[i])
+#define STORE(v, i, p)     ((p)[i] = (v))
+#define CHOOSE(no, yes, c) ((c) ? (yes) : (no))
+#else
+#define FLOATS             CAT(float, LANES)
+#define INTS               CAT(int, LANES)
+#define LOAD(i, p)         CAT(vload, LANES)(i, p)
+#define STORE(v, i, p)     CAT(vstore, LANES)(v, i, p)
+#define CHOOSE(no, yes, c) select(no, yes, c)
+#endif
 
 /* Filled in by lib/ops/pool.c, field for field (pool.h). */
 typedef struct pool_shape {
-    int planes;
+    int planes; /* of one picture */
+    int batch;
     int in_h, in_w, out_h, out_w;
     int kernel_h, kernel_w;
     int stride_h, stride_w;
@@ -26,6 +52,15 @@ typedef struct pool_shape {
     int padded_h, padded_w; /* in + pad behind: where the padded picture ends */
     int dilation_h, dilation_w;
 } pool_shape;
+
+/* As lib/window.h has it. */
+typedef struct window_frame {
+    int jump[2], offset[2], size[2];
+} window_frame;
+
+typedef struct pool_frames {
+    window_frame out, in; /* of the signal at y and at x */
+} pool_frames;
 
 /* The first tap of a window starting at `start` that reaches position 0. */
 int first_tap(int start, int dilation)
@@ -52,58 +87,102 @@ kernel void max_pool_forward(global const float *x, global float *y, global int 
                              pool_shape s)
 {
     int ox = get_global_id(0), oy = get_global_id(1), plane = get_global_id(2);
-    if (ox >= s.out_w || oy >= s.out_h || plane >= s.planes)
+    if (ox >= s.out_w || oy >= s.out_h || plane >= s.planes * s.batch)
         return;
 
     int top = oy * s.stride_h - s.pad_h, left = ox * s.stride_w - s.pad_w;
+    int ty_from = first_tap(top, s.dilation_h);
     int ty_end = last_tap(top, s.dilation_h, s.kernel_h, s.in_h);
     int tx_from = first_tap(left, s.dilation_w);
     int tx_end = last_tap(left, s.dilation_w, s.kernel_w, s.in_w);
-    int chosen = -1;
-    float best = 0.0f;
 
-    x += plane * s.in_h * s.in_w;
-    for (int ty = first_tap(top, s.dilation_h); ty < ty_end; ty++) {
+    x += (size_t)plane * s.in_h * s.in_w * LANES;
+    int first = (top + ty_from * s.dilation_h) * s.in_w + left + tx_from * s.dilation_w;
+    FLOATS best = LOAD(first, x);
+    INTS chosen = (INTS)(first);
+
+    for (int ty = ty_from; ty < ty_end; ty++) {
         int row = (top + ty * s.dilation_h) * s.in_w;
         for (int tx = tx_from; tx < tx_end; tx++) {
             int at = row + left + tx * s.dilation_w;
-            float v = x[at];
-            if (chosen < 0 || v > best || (isnan(v) && !isnan(best))) {
-                best = v;
-                chosen = at;
+            FLOATS v = LOAD(at, x);
+            INTS larger = (v > best) | ((v != v) & (best == best));
+            best = CHOOSE(best, v, larger);
+            chosen = CHOOSE(chosen, (INTS)(at), larger);
+        }
+    }
+
+    size_t out = ((size_t)plane * s.out_h + oy) * s.out_w + ox;
+    STORE(best, out, y);
+    if (switches)
+        STORE(chosen, out, switches);
+}
+
+/* Where the windows of this work-item's plane lie, and whose picture it is. */
+typedef struct place {
+    int item, plane;  /* plane: of all windows */
+    int in_y, in_x;   /* cell of the picture */
+    int out_y, out_x; /* the origin of the window of y */
+    int inside;       /* the cell exists */
+} place;
+
+place find(global const int *seeds, const pool_shape *s, const pool_frames *f)
+{
+    int z = get_global_id(2), window = z / s->planes, y = 0, x = 0;
+    place p;
+
+    p.item = window;
+    if (seeds) {
+        p.item = seeds[4 * window];
+        y = seeds[4 * window + 1];
+        x = seeds[4 * window + 2];
+    }
+    p.plane = z;
+    p.in_y = y * f->in.jump[0] + f->in.offset[0] + (int)get_global_id(1);
+    p.in_x = x * f->in.jump[1] + f->in.offset[1] + (int)get_global_id(0);
+    p.out_y = y * f->out.jump[0] + f->out.offset[0];
+    p.out_x = x * f->out.jump[1] + f->out.offset[1];
+    p.inside = p.in_y >= 0 && p.in_y < s->in_h && p.in_x >= 0 && p.in_x < s->in_w;
+    return p;
+}
+
+/* Work-items: x, y, plane of the cells of the signal at x. `rectify`: negative sums become 0. */
+kernel void max_pool_inverse(global const float *signal_y, global const int *switches,
+                             global float *signal_x, global const int *seeds, int windows,
+                             int rectify, pool_shape s, pool_frames f)
+{
+    int x = get_global_id(0), y = get_global_id(1), z = get_global_id(2);
+    if (x >= f.in.size[1] || y >= f.in.size[0] || z >= s.planes * windows)
+        return;
+
+    place p = find(seeds, &s, &f);
+    FLOATS sum = (FLOATS)(0.0f);
+
+    if (p.inside) {
+        int cell = p.in_y * s.in_w + p.in_x;
+        size_t whole = ((size_t)p.item * s.planes + z % s.planes) * s.out_h;
+        size_t own = (size_t)z * f.out.size[0];
+        int oy = max(first_window(p.in_y, s.kernel_h, s.stride_h, s.pad_h, s.dilation_h), p.out_y);
+        int oy_end =
+            min(min((p.in_y + s.pad_h) / s.stride_h + 1, s.out_h), p.out_y + f.out.size[0]);
+        int ox_from =
+            max(first_window(p.in_x, s.kernel_w, s.stride_w, s.pad_w, s.dilation_w), p.out_x);
+        int ox_end =
+            min(min((p.in_x + s.pad_w) / s.stride_w + 1, s.out_w), p.out_x + f.out.size[1]);
+
+        for (; oy < oy_end; oy++) {
+            size_t row = (whole + oy) * s.out_w;
+            size_t own_row = (own + oy - p.out_y) * f.out.size[1];
+            for (int ox = ox_from; ox < ox_end; ox++) {
+                INTS here = LOAD(row + ox, switches) == (INTS)(cell);
+                FLOATS r = LOAD(own_row + ox - p.out_x, signal_y);
+                sum += CHOOSE((FLOATS)(0.0f), r, here);
             }
         }
     }
-
-    int out = (plane * s.out_h + oy) * s.out_w + ox;
-    y[out] = best;
-    if (switches)
-        switches[out] = chosen;
-}
-
-/* Work-items: x, y, plane of the cells. */
-kernel void max_pool_inverse(global const float *signal_y, global const int *switches,
-                             global float *signal_x, pool_shape s)
-{
-    int ix = get_global_id(0), iy = get_global_id(1), plane = get_global_id(2);
-    if (ix >= s.in_w || iy >= s.in_h || plane >= s.planes)
-        return;
-
-    int cell = iy * s.in_w + ix;
-    int oy_end = min((iy + s.pad_h) / s.stride_h + 1, s.out_h);
-    int ox_from = first_window(ix, s.kernel_w, s.stride_w, s.pad_w, s.dilation_w);
-    int ox_end = min((ix + s.pad_w) / s.stride_w + 1, s.out_w);
-    float sum = 0.0f;
-
-    for (int oy = first_window(iy, s.kernel_h, s.stride_h, s.pad_h, s.dilation_h); oy < oy_end;
-         oy++) {
-        int row = (plane * s.out_h + oy) * s.out_w;
-        for (int ox = ox_from; ox < ox_end; ox++) {
-            if (switches[row + ox] == cell)
-                sum += signal_y[row + ox];
-        }
-    }
-    signal_x[plane * s.in_h * s.in_w + cell] = sum;
+    if (rectify)
+        sum = CHOOSE(sum, (FLOATS)(0.0f), sum <= (FLOATS)(0.0f));
+    STORE(sum, ((size_t)z * f.in.size[0] + y) * f.in.size[1] + x, signal_x);
 }
 
 /* Cells, or with `count_padding` taps inside the padded picture, of a window along one axis. */
@@ -119,58 +198,64 @@ kernel void average_pool_forward(global const float *x, global float *y, int cou
                                  pool_shape s)
 {
     int ox = get_global_id(0), oy = get_global_id(1), plane = get_global_id(2);
-    if (ox >= s.out_w || oy >= s.out_h || plane >= s.planes)
+    if (ox >= s.out_w || oy >= s.out_h || plane >= s.planes * s.batch)
         return;
 
     int top = oy * s.stride_h - s.pad_h, left = ox * s.stride_w - s.pad_w;
     int ty_end = last_tap(top, s.dilation_h, s.kernel_h, s.in_h);
     int tx_from = first_tap(left, s.dilation_w);
     int tx_end = last_tap(left, s.dilation_w, s.kernel_w, s.in_w);
-    float sum = 0.0f;
+    FLOATS sum = (FLOATS)(0.0f);
 
-    x += plane * s.in_h * s.in_w;
+    x += (size_t)plane * s.in_h * s.in_w * LANES;
     for (int ty = first_tap(top, s.dilation_h); ty < ty_end; ty++) {
         int row = (top + ty * s.dilation_h) * s.in_w;
-        float row_sum = 0.0f;
+        FLOATS row_sum = (FLOATS)(0.0f);
         for (int tx = tx_from; tx < tx_end; tx++)
-            row_sum += x[row + left + tx * s.dilation_w];
+            row_sum += LOAD(row + left + tx * s.dilation_w, x);
         sum += row_sum;
     }
 
     float rows = count_taps(top, s.dilation_h, s.kernel_h, s.in_h, s.padded_h, count_padding);
     float columns = count_taps(left, s.dilation_w, s.kernel_w, s.in_w, s.padded_w, count_padding);
-    y[(plane * s.out_h + oy) * s.out_w + ox] = sum / (rows * columns);
+    STORE(sum / (FLOATS)(rows * columns), ((size_t)plane * s.out_h + oy) * s.out_w + ox, y);
 }
 
-/* Work-items: x, y, plane of the cells. */
+/* Work-items: x, y, plane of the cells of the signal at x. */
 kernel void average_pool_inverse(global const float *signal_y, global float *signal_x,
-                                 int count_padding, int copy, pool_shape s)
+                                 global const int *seeds, int windows, int count_padding, int copy,
+                                 int rectify, pool_shape s, pool_frames f)
 {
-    int ix = get_global_id(0), iy = get_global_id(1), plane = get_global_id(2);
-    if (ix >= s.in_w || iy >= s.in_h || plane >= s.planes)
+    int x = get_global_id(0), y = get_global_id(1), z = get_global_id(2);
+    if (x >= f.in.size[1] || y >= f.in.size[0] || z >= s.planes * windows)
         return;
 
-    int oy_end = min((iy + s.pad_h) / s.stride_h + 1, s.out_h);
-    int ox_from = first_window(ix, s.kernel_w, s.stride_w, s.pad_w, s.dilation_w);
-    int ox_end = min((ix + s.pad_w) / s.stride_w + 1, s.out_w);
-    float sum = 0.0f;
+    place p = find(seeds, &s, &f);
+    FLOATS sum = (FLOATS)(0.0f);
+    int oy = max(first_window(p.in_y, s.kernel_h, s.stride_h, s.pad_h, s.dilation_h), p.out_y);
+    int oy_end = min(min((p.in_y + s.pad_h) / s.stride_h + 1, s.out_h), p.out_y + f.out.size[0]);
+    int ox_from = max(first_window(p.in_x, s.kernel_w, s.stride_w, s.pad_w, s.dilation_w), p.out_x);
+    int ox_end = min(min((p.in_x + s.pad_w) / s.stride_w + 1, s.out_w), p.out_x + f.out.size[1]);
 
-    for (int oy = first_window(iy, s.kernel_h, s.stride_h, s.pad_h, s.dilation_h); oy < oy_end;
-         oy++) {
-        int top = oy * s.stride_h - s.pad_h, row = (plane * s.out_h + oy) * s.out_w;
-        if ((iy - top) % s.dilation_h != 0)
+    for (; p.inside && oy < oy_end; oy++) {
+        int top = oy * s.stride_h - s.pad_h;
+        size_t row = ((size_t)z * f.out.size[0] + oy - p.out_y) * f.out.size[1];
+        if ((p.in_y - top) % s.dilation_h != 0)
             continue;
         float rows = count_taps(top, s.dilation_h, s.kernel_h, s.in_h, s.padded_h, count_padding);
         for (int ox = ox_from; ox < ox_end; ox++) {
             int left = ox * s.stride_w - s.pad_w;
-            if ((ix - left) % s.dilation_w != 0)
+            if ((p.in_x - left) % s.dilation_w != 0)
                 continue;
             float columns =
                 count_taps(left, s.dilation_w, s.kernel_w, s.in_w, s.padded_w, count_padding);
-            sum += copy ? signal_y[row + ox] : signal_y[row + ox] / (rows * columns);
+            FLOATS r = LOAD(row + ox - p.out_x, signal_y);
+            sum += copy ? r : r / (FLOATS)(rows * columns);
         }
     }
-    signal_x[(plane * s.in_h + iy) * s.in_w + ix] = sum;
+    if (rectify)
+        sum = CHOOSE(sum, (FLOATS)(0.0f), sum <= (FLOATS)(0.0f));
+    STORE(sum, ((size_t)z * f.in.size[0] + y) * f.in.size[1] + x, signal_x);
 }
 
 /* Global pools: y [P][1], x [P][cells]. Sums run in eight lanes and in runs of `RUN` vectors, so

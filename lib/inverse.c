@@ -6,6 +6,10 @@
 
 #include <string.h>
 
+/* Memory for the signals of one batch of windows, where the budget allows: more of them at a time
+ * are no faster. */
+#define WINDOW_MEMORY ((uint64_t)512 << 20)
+
 /* ---- Which values lie on the way ---- */
 
 static deconv_status find_way(const inverse *way, bool *on_way)
@@ -15,7 +19,7 @@ static deconv_status find_way(const inverse *way, bool *on_way)
     bool *depends = NULL;
 
     TRY_ALLOC(depends, way->ctx, (size_t)g->n_value);
-    depends[way->to] = true;
+    depends[way->key.to] = true;
     for (int n = 0; n < g->n_node; n++) {
         const graph_node *node = &g->node[n];
         bool any = false;
@@ -23,10 +27,10 @@ static deconv_status find_way(const inverse *way, bool *on_way)
         for (int i = 0; i < node->n_in; i++)
             any = any || (node->in[i] >= 0 && depends[node->in[i]]);
         for (int i = 0; i < node->n_out; i++)
-            if (node->out[i] >= 0 && node->out[i] != way->to)
+            if (node->out[i] >= 0 && node->out[i] != way->key.to)
                 depends[node->out[i]] = any;
     }
-    on_way[way->from] = depends[way->from];
+    on_way[way->key.from] = depends[way->key.from];
     for (int n = g->n_node - 1; n >= 0; n--) {
         const graph_node *node = &g->node[n];
         bool leads = false;
@@ -37,43 +41,127 @@ static deconv_status find_way(const inverse *way, bool *on_way)
             if (node->in[i] >= 0 && depends[node->in[i]])
                 on_way[node->in[i]] = true;
     }
-    if (!on_way[way->from])
+    if (!on_way[way->key.from])
         FAIL(way->ctx, DECONV_ERROR_INVALID, "layer %s does not depend on input %s",
-             g->value[way->from].name, g->value[way->to].name);
+             g->value[way->key.from].name, g->value[way->key.to].name);
 done:
     mem_free(way->ctx, depends);
+    return status;
+}
+
+/* ---- Frames of windows ---- */
+
+static double area(const window_frame *f)
+{
+    return (double)f->size[0] * f->size[1];
+}
+
+static bool is_map(const graph_value *v)
+{
+    return v->shape.rank == 3 || v->shape.rank == 4;
+}
+
+/* The frames of node `n`'s signals: `out` is what its consumers left, and becomes the whole map
+ * where the operator wants that, or where its windows of inputs would be larger than the map. */
+static bool frame_node(const inverse *way, const graph_node *node, window_frame *out,
+                       window_frame *in)
+{
+    const graph_value *y = &way->graph->value[node->out[0]], *x = &way->graph->value[node->in[0]];
+    const op *op = node->op;
+    window_frame whole_in;
+
+    if (!op->class->frame || node->n_out != 1 || !is_map(y) || !is_map(x))
+        return false;
+    *out = frame_clip(out, &y->shape);
+    whole_in = frame_whole(&x->shape);
+    if (op->class->frame(op, way->key.rule, way->key.flags, out, in) && area(in) <= area(&whole_in))
+        return true;
+    *out = frame_whole(&y->shape);
+    return op->class->frame(op, way->key.rule, way->key.flags, out, in);
+}
+
+/* Frames of every value on the way, and of what each node writes; *yes = false where some operator
+ * takes no windows. */
+static deconv_status find_frames(const inverse *way, const bool *on_way, window_frame *frame,
+                                 window_frame *written, bool *yes)
+{
+    const graph *g = way->graph;
+    deconv_status status = DECONV_OK;
+    bool *reached = NULL;
+
+    TRY_ALLOC(reached, way->ctx, (size_t)g->n_value);
+    reached[way->key.from] = true;
+    frame[way->key.from] = (window_frame){.jump = {1, 1}, .size = {1, 1}};
+    *yes = is_map(&g->value[way->key.from]);
+    for (int n = g->value[way->key.from].producer; n >= 0 && *yes; n--) {
+        const graph_node *node = &g->node[n];
+        bool any = false;
+
+        for (int i = 0; i < node->n_out; i++)
+            any = any || (node->out[i] >= 0 && on_way[node->out[i]] && reached[node->out[i]]);
+        if (!any)
+            continue;
+        *yes = frame_node(way, node, &frame[node->out[0]], &written[n]);
+        for (int i = 0; i < node->n_in && *yes; i++) {
+            int v = node->in[i];
+
+            if (v < 0 || !on_way[v])
+                continue;
+            *yes = is_map(&g->value[v]);
+            frame[v] =
+                reached[v] ? frame_union(&frame[v], &written[n], &g->value[v].shape) : written[n];
+            reached[v] = true;
+        }
+    }
+done:
+    mem_free(way->ctx, reached);
     return status;
 }
 
 /* ---- Planning ---- */
 
 typedef struct planner {
-    bool *on_way;  /* [n_value] */
-    bool *reached; /* [n_value] a signal is there already */
-    int *root;     /* [n_value] value whose memory the signal uses */
-    span *spans;   /* [n_value + extra contributions] */
-    int *extra_of; /* value that each extra contribution goes to */
+    bool *on_way;          /* [n_value] */
+    bool *reached;         /* [n_value] a signal is there already */
+    int *root;             /* [n_value] value whose memory the signal uses */
+    int *senders;          /* [n_value] consumers on the way */
+    window_frame *written; /* [n_node] frame of what a node writes */
+    span *spans;           /* [n_value + what is delivered] */
+    int *extra_of;         /* value that each delivery goes to */
+    int *extra_node;       /* and the node it comes from */
+    int *extra_block;
     int n_extra;
 } planner;
 
-static deconv_status start_planner(const inverse *way, planner *p)
+static deconv_status start_planner(inverse *way, planner *p)
 {
     const graph *g = way->graph;
     deconv_status status = DECONV_OK;
     size_t operands = 0;
+    bool yes = true;
 
     for (int n = 0; n < g->n_node; n++)
         operands += (size_t)g->node[n].n_in;
     TRY_ALLOC(p->on_way, way->ctx, (size_t)g->n_value);
     TRY_ALLOC(p->reached, way->ctx, (size_t)g->n_value);
     TRY_ALLOC(p->root, way->ctx, (size_t)g->n_value);
+    TRY_ALLOC(p->senders, way->ctx, (size_t)g->n_value);
+    TRY_ALLOC(p->written, way->ctx, (size_t)g->n_node);
     TRY_ALLOC(p->spans, way->ctx, (size_t)g->n_value + operands);
     TRY_ALLOC(p->extra_of, way->ctx, operands + 1);
+    TRY_ALLOC(p->extra_node, way->ctx, operands + 1);
+    TRY_ALLOC(p->extra_block, way->ctx, operands + 1);
+    TRY_ALLOC(way->frame, way->ctx, (size_t)g->n_value);
     for (int v = 0; v < g->n_value; v++)
         p->root[v] = v;
     TRY(find_way(way, p->on_way));
-    p->reached[way->from] = true;
-    p->spans[way->from] = (span){.first = -1, .last = -1};
+    if (way->key.windows)
+        TRY(find_frames(way, p->on_way, way->frame, p->written, &yes));
+    if (!yes)
+        FAIL(way->ctx, DECONV_ERROR_UNSUPPORTED, "%s: no windows from here",
+             g->value[way->key.from].name);
+    p->reached[way->key.from] = true;
+    p->spans[way->key.from] = (span){.first = -1, .last = -1};
 done:
     return status;
 }
@@ -83,23 +171,12 @@ static void free_planner(deconv_ctx *ctx, planner *p)
     mem_free(ctx, p->on_way);
     mem_free(ctx, p->reached);
     mem_free(ctx, p->root);
+    mem_free(ctx, p->senders);
+    mem_free(ctx, p->written);
     mem_free(ctx, p->spans);
     mem_free(ctx, p->extra_of);
-}
-
-/* The node hands its only signal on unchanged to an input that nothing else has reached yet. */
-static bool can_share(const inverse *way, const planner *p, const graph_node *node)
-{
-    const op_class *class = node->op->class;
-    bool same = (class->is_view && class->is_view(node->op)) ||
-                (class->passes_signal && class->passes_signal(node->op, way->rule, way->flags));
-
-    if (!same || node->in[0] < 0 || !p->on_way[node->in[0]] || p->reached[node->in[0]])
-        return false;
-    for (int i = 1; i < node->n_in; i++)
-        if (node->in[i] >= 0 && p->on_way[node->in[i]])
-            return false;
-    return node->out[0] >= 0 && p->reached[node->out[0]];
+    mem_free(ctx, p->extra_node);
+    mem_free(ctx, p->extra_block);
 }
 
 static bool has_signal(const planner *p, const graph_node *node)
@@ -108,6 +185,60 @@ static bool has_signal(const planner *p, const graph_node *node)
         if (node->out[i] >= 0 && p->on_way[node->out[i]] && p->reached[node->out[i]])
             return true;
     return false;
+}
+
+/* What node `n` writes for input `i` is the signal there as it is stored: layout and frame. */
+static bool is_native(const inverse *way, const planner *p, int n, int i)
+{
+    const graph_node *node = &way->graph->node[n];
+    int v = node->in[i];
+
+    return node->op->in_block[i] == way->graph->value[v].block &&
+           (!way->key.windows || frame_equal(&way->frame[v], &p->written[n]));
+}
+
+/* The Relu below is done by the step that writes its only signal. */
+static bool can_rectify(const inverse *way, const planner *p, int n)
+{
+    const graph *g = way->graph;
+    const graph_node *node = &g->node[n];
+    int v = node->in[0], below;
+
+    if (way->key.watched || way->key.rule != DECONV_RULE_DECONVNET ||
+        !(node->op->class->rectifies & RECTIFIES_BACK) || v < 0 || !p->on_way[v] ||
+        p->senders[v] != 1 || v == way->key.to || !is_native(way, p, n, 0))
+        return false;
+    below = g->value[v].producer;
+    return below >= 0 && strcmp(g->node[below].op->class->type, "Relu") == 0;
+}
+
+static bool hands_on(const inverse *way, const inverse_step *step)
+{
+    const graph_node *node = &way->graph->node[step->node];
+    const op_class *class = node->op->class;
+
+    if ((class->is_view && class->is_view(node->op)) ||
+        (class->passes_signal && class->passes_signal(node->op, way->key.rule, way->key.flags)))
+        return true;
+    for (int k = 0; strcmp(class->type, "Relu") == 0 && k < way->n_step; k++)
+        if (way->step[k].rectify && way->graph->node[way->step[k].node].in[0] == node->out[0])
+            return true;
+    return false;
+}
+
+/* The node hands its only signal on, in place, to an input that nothing else has reached yet. */
+static bool can_share(const inverse *way, const planner *p, const inverse_step *step)
+{
+    const graph_node *node = &way->graph->node[step->node];
+    int y = node->out[0], x = node->in[0];
+
+    if (!hands_on(way, step) || x < 0 || !p->on_way[x] || p->reached[x])
+        return false;
+    for (int i = 1; i < node->n_in; i++)
+        if (node->in[i] >= 0 && p->on_way[node->in[i]])
+            return false;
+    return y >= 0 && p->reached[y] && is_native(way, p, step->node, 0) &&
+           (!way->key.windows || frame_equal(&way->frame[x], &way->frame[y]));
 }
 
 /* Lifetimes of the signals that step `k` reads and writes. */
@@ -130,19 +261,55 @@ static void plan_step(const inverse *way, planner *p, int k)
 
         if (v < 0 || !p->on_way[v])
             continue;
-        if (p->reached[v]) {
+        if (p->reached[v] || !is_native(way, p, step->node, i)) {
             p->spans[g->n_value + p->n_extra] = (span){.first = k, .last = k};
+            p->extra_node[p->n_extra] = step->node;
+            p->extra_block[p->n_extra] = node->op->in_block[i];
             p->extra_of[p->n_extra++] = v;
-        } else {
+        }
+        if (!p->reached[v]) {
             p->reached[v] = true;
             p->spans[v] = (span){.first = k, .last = k};
+        } else if (p->spans[p->root[v]].last < k) {
+            p->spans[p->root[v]].last = k;
         }
     }
 }
 
-static size_t bytes_of(const graph *g, int value)
+/* The shape of a signal at value `v`: the value's own, or that of `count` windows. */
+static deconv_status signal_shape(const inverse *way, int v, const window_frame *frame,
+                                  int64_t count, shape *out)
 {
-    return (size_t)shape_count(&g->value[value].shape) * sizeof(float);
+    *out = way->graph->value[v].shape;
+    return way->key.windows ? frame_shape(way->ctx, frame, out, count, out) : DECONV_OK;
+}
+
+static deconv_status count_bytes(const inverse *way, int v, const window_frame *frame, int block,
+                                 size_t *bytes)
+{
+    deconv_status status = DECONV_OK;
+    shape s;
+
+    TRY(signal_shape(way, v, frame, 1, &s));
+    *bytes = (size_t)layout_floats(&s, block) * sizeof(float);
+done:
+    return status;
+}
+
+static void count_senders(const inverse *way, const planner *p)
+{
+    const graph *g = way->graph;
+
+    for (int n = g->value[way->key.from].producer; n >= 0; n--) {
+        const graph_node *node = &g->node[n];
+        bool sends = false;
+
+        for (int i = 0; i < node->n_out; i++)
+            sends = sends || (node->out[i] >= 0 && p->on_way[node->out[i]]);
+        for (int i = 0; sends && i < node->n_in; i++)
+            if (node->in[i] >= 0 && p->on_way[node->in[i]])
+                p->senders[node->in[i]]++;
+    }
 }
 
 static deconv_status plan_steps(inverse *way, planner *p)
@@ -151,21 +318,67 @@ static deconv_status plan_steps(inverse *way, planner *p)
     deconv_status status = DECONV_OK;
 
     TRY_ALLOC(way->step, way->ctx, (size_t)g->n_node + 1);
-    for (int n = g->value[way->from].producer; n >= 0; n--) {
-        const graph_node *node = &g->node[n];
+    count_senders(way, p);
+    for (int n = g->value[way->key.from].producer; n >= 0; n--) {
+        inverse_step *step = &way->step[way->n_step];
 
-        if (!has_signal(p, node))
+        if (!has_signal(p, &g->node[n]))
             continue;
-        way->step[way->n_step].node = n;
-        way->step[way->n_step].shares = can_share(way, p, node);
+        step->node = n;
+        step->rectify = can_rectify(way, p, n);
+        step->shares = can_share(way, p, step);
+        step->rectify = step->rectify && !step->shares;
         plan_step(way, p, way->n_step++);
     }
-    p->spans[p->root[way->to]].last = way->n_step;
+    p->spans[p->root[way->key.to]].last = way->n_step;
     for (int v = 0; v < g->n_value; v++)
         if (p->reached[v] && p->root[v] == v)
-            p->spans[v].bytes = bytes_of(g, v);
+            TRY(count_bytes(way, v, &way->frame[v], g->value[v].block, &p->spans[v].bytes));
     for (int e = 0; e < p->n_extra; e++)
-        p->spans[g->n_value + e].bytes = bytes_of(g, p->extra_of[e]);
+        TRY(count_bytes(way, p->extra_of[e], &p->written[p->extra_node[e]], p->extra_block[e],
+                        &p->spans[g->n_value + e].bytes));
+done:
+    return status;
+}
+
+/* How many windows at a time: as many as are wanted, as far as memory and the kernels' ints go, in
+ * rounds of about the same size. */
+static deconv_status choose_count(inverse *way)
+{
+    const device_limits *limits = device_limits_of(way->ctx);
+    uint64_t budget =
+        limits->global_memory / 8 < WINDOW_MEMORY ? limits->global_memory / 8 : WINDOW_MEMORY;
+    uint64_t each = 0, largest = 1;
+    int64_t most, rounds;
+
+    for (int i = 0; i < way->storage.count; i++) {
+        each += way->storage.bytes[i];
+        if (way->storage.bytes[i] > largest)
+            largest = way->storage.bytes[i];
+    }
+    most = (int64_t)(budget / (each ? each : 1));
+    if (most > (int64_t)(limits->max_allocation / largest))
+        most = (int64_t)(limits->max_allocation / largest);
+    if (most > (int64_t)(INT32_MAX / (largest / sizeof(float) + 1)))
+        most = (int64_t)(INT32_MAX / (largest / sizeof(float) + 1));
+    if (most < 1)
+        most = 1;
+    rounds = (way->key.windows + most - 1) / most;
+    way->count = (way->key.windows + rounds - 1) / rounds;
+    for (int i = 0; i < way->storage.count; i++)
+        way->storage.bytes[i] *= (size_t)way->count;
+    return DECONV_OK;
+}
+
+static deconv_status make_signal(const inverse *way, int v, const window_frame *frame, int block,
+                                 int slot, tensor **out)
+{
+    deconv_status status = DECONV_OK;
+    shape s;
+
+    TRY(signal_shape(way, v, frame, way->count, &s));
+    TRY(tensor_borrow(way->ctx, &s, way->storage.slot[slot], out));
+    (*out)->block = block;
 done:
     return status;
 }
@@ -178,18 +391,47 @@ static deconv_status make_signals(inverse *way, const planner *p)
 
     way->storage.ctx = way->ctx;
     TRY(storage_plan(&way->storage, p->spans, g->n_value + p->n_extra));
+    if (way->key.windows)
+        TRY(choose_count(way));
     TRY(storage_allocate(&way->storage, "signals"));
     TRY_ALLOC(way->signal, way->ctx, (size_t)g->n_value);
     TRY_ALLOC(way->extra, way->ctx, (size_t)p->n_extra + 1);
     for (int v = 0; v < g->n_value; v++)
         if (p->reached[v])
-            TRY(tensor_borrow(way->ctx, &g->value[v].shape,
-                              way->storage.slot[p->spans[p->root[v]].slot], &way->signal[v]));
+            TRY(make_signal(way, v, &way->frame[v], g->value[v].block, p->spans[p->root[v]].slot,
+                            &way->signal[v]));
     for (int e = 0; e < p->n_extra; e++) {
-        TRY(tensor_borrow(way->ctx, &g->value[p->extra_of[e]].shape,
-                          way->storage.slot[p->spans[g->n_value + e].slot], &way->extra[e]));
+        TRY(make_signal(way, p->extra_of[e], &p->written[p->extra_node[e]], p->extra_block[e],
+                        p->spans[g->n_value + e].slot, &way->extra[e]));
         way->n_extra++;
     }
+done:
+    return status;
+}
+
+/* Where input `i` of a step's node gets its signal: in place, or through delivery `*extra`. */
+static deconv_status bind_input(inverse *way, const planner *p, inverse_step *step, int i,
+                                bool *written, int *extra)
+{
+    const graph *g = way->graph;
+    const graph_node *node = &g->node[step->node];
+    int v = node->in[i];
+    bool native = is_native(way, p, step->node, i);
+    delivery *d = &step->delivery[i];
+    deconv_status status = DECONV_OK;
+
+    if (!written[v] && native) {
+        step->signal_in[i] = way->signal[v];
+    } else {
+        step->signal_in[i] = way->extra[(*extra)++];
+        d->to = way->signal[v];
+        d->add = written[v];
+        d->plain = native;
+        if (!native)
+            TRY(mover_create(way->ctx, g->value[v].shape.dim[1], node->op->in_block[i],
+                             g->value[v].block, &d->mover));
+    }
+    written[v] = true;
 done:
     return status;
 }
@@ -209,7 +451,7 @@ static deconv_status bind_steps(inverse *way, const planner *p)
 
         TRY_ALLOC(step->signal_out, way->ctx, (size_t)node->n_out);
         TRY_ALLOC(step->signal_in, way->ctx, (size_t)node->n_in + 1);
-        TRY_ALLOC(step->add_to, way->ctx, (size_t)node->n_in + 1);
+        TRY_ALLOC(step->delivery, way->ctx, (size_t)node->n_in + 1);
         for (int i = 0; i < node->n_out; i++)
             if (node->out[i] >= 0 && p->on_way[node->out[i]])
                 step->signal_out[i] = way->signal[node->out[i]];
@@ -218,13 +460,7 @@ static deconv_status bind_steps(inverse *way, const planner *p)
 
             if (v < 0 || !p->on_way[v] || (step->shares && i > 0))
                 continue;
-            if (written[v]) {
-                step->signal_in[i] = way->extra[extra++];
-                step->add_to[i] = way->signal[v];
-            } else {
-                step->signal_in[i] = way->signal[v];
-                written[v] = true;
-            }
+            TRY(bind_input(way, p, step, i, written, &extra));
         }
     }
 done:
@@ -232,8 +468,44 @@ done:
     return status;
 }
 
-static deconv_status inverse_create(deconv_trace *trace, int from, int to, deconv_rule rule,
-                                    uint32_t flags, inverse **out)
+/* Kernels and what the operators need for this many windows. */
+static deconv_status plan_operators(inverse *way, const planner *p)
+{
+    deconv_status status = DECONV_OK;
+
+    if (way->key.windows) {
+        TRY(buffer_create(way->ctx, (size_t)way->count * sizeof(window_seed), "seeds",
+                          &way->seeds));
+        TRY(kernel_create(way->ctx, "layout.cl", "", "clip_windows", &way->clip));
+    }
+    for (int k = 0; k < way->n_step; k++) {
+        inverse_step *step = &way->step[k];
+        const graph_node *node = &way->graph->node[step->node];
+        const op_class *class = node->op->class;
+
+        if (step->shares)
+            continue;
+        if (!way->key.windows) {
+            TRY(op_plan_inverse(node->op));
+            continue;
+        }
+        step->windows = (windows){.count = way->count,
+                                  .seeds = way->seeds,
+                                  .out = way->frame[node->out[0]],
+                                  .in = p->written[step->node]};
+        if (class->plan_windows)
+            TRY(class->plan_windows(node->op, &step->windows, &step->windows.plan));
+    }
+    if (p->n_extra)
+        TRY(add_into_create(way->ctx, &way->add));
+    if (way->signal[way->key.from]->block > 1)
+        TRY(mover_create(way->ctx, way->graph->value[way->key.from].shape.dim[1], 1,
+                         way->signal[way->key.from]->block, &way->enter));
+done:
+    return status;
+}
+
+deconv_status inverse_create(deconv_trace *trace, const inverse_key *key, inverse **out)
 {
     deconv_status status = DECONV_OK;
     inverse *way = NULL;
@@ -243,18 +515,12 @@ static deconv_status inverse_create(deconv_trace *trace, int from, int to, decon
     TRY_ALLOC(way, trace->ctx, 1);
     way->ctx = trace->ctx;
     way->graph = trace->graph;
-    way->from = from;
-    way->to = to;
-    way->rule = rule;
-    way->flags = flags;
+    way->key = *key;
     TRY(start_planner(way, &p));
     TRY(plan_steps(way, &p));
     TRY(make_signals(way, &p));
     TRY(bind_steps(way, &p));
-    for (int k = 0; k < way->n_step; k++)
-        TRY(op_plan_inverse(way->graph->node[way->step[k].node].op));
-    if (p.n_extra)
-        TRY(add_into_create(way->ctx, &way->add));
+    TRY(plan_operators(way, &p));
     *out = way;
     way = NULL;
 done:
@@ -263,69 +529,191 @@ done:
     return status;
 }
 
+static void free_step(inverse *way, inverse_step *step)
+{
+    const graph_node *node = &way->graph->node[step->node];
+
+    if (step->windows.plan)
+        node->op->class->release_windows(node->op, step->windows.plan);
+    for (int i = 0; step->delivery && i < node->n_in; i++)
+        mover_release(&step->delivery[i].mover);
+    mem_free(way->ctx, (void *)step->signal_out);
+    mem_free(way->ctx, step->signal_in);
+    mem_free(way->ctx, step->delivery);
+}
+
 void inverse_free(inverse *way)
 {
     if (!way)
         return;
-    for (int k = 0; way->step && k < way->n_step; k++) {
-        mem_free(way->ctx, (void *)way->step[k].signal_out);
-        mem_free(way->ctx, way->step[k].signal_in);
-        mem_free(way->ctx, way->step[k].add_to);
-    }
+    for (int k = 0; way->step && k < way->n_step; k++)
+        free_step(way, &way->step[k]);
     for (int v = 0; way->signal && v < way->graph->n_value; v++)
         deconv_tensor_destroy(way->signal[v]);
     for (int e = 0; e < way->n_extra; e++)
         deconv_tensor_destroy(way->extra[e]);
     kernel_free(way->add);
+    kernel_free(way->clip);
+    mover_release(&way->enter);
+    buffer_free(way->seeds);
     storage_free(&way->storage);
+    mem_free(way->ctx, way->frame);
     mem_free(way->ctx, way->signal);
     mem_free(way->ctx, way->extra);
     mem_free(way->ctx, way->step);
     mem_free(way->ctx, way);
 }
 
-deconv_status inverse_prepare(deconv_trace *trace, int from, int to, deconv_rule rule,
-                              uint32_t flags, inverse **out)
+static bool key_equal(const inverse_key *a, const inverse_key *b)
+{
+    return a->from == b->from && a->to == b->to && a->rule == b->rule && a->flags == b->flags &&
+           a->windows == b->windows && a->watched == b->watched;
+}
+
+deconv_status inverse_prepare(deconv_trace *trace, const inverse_key *key, inverse **out)
 {
     inverse *last = trace->inverse;
     deconv_status status = DECONV_OK;
 
-    if (last && last->from == from && last->to == to && last->rule == rule &&
-        last->flags == flags) {
+    if (last && key_equal(&last->key, key)) {
         *out = last;
         goto done;
     }
     *out = NULL;
     trace->inverse = NULL;
     inverse_free(last);
-    TRY(inverse_create(trace, from, to, rule, flags, out));
+    TRY(inverse_create(trace, key, out));
     trace->inverse = *out;
 done:
     return status;
 }
 
+deconv_status inverse_takes_windows(const deconv_trace *trace, const inverse_key *key, bool *yes)
+{
+    inverse way = {.ctx = trace->ctx, .graph = trace->graph, .key = *key};
+    size_t values = (size_t)trace->graph->n_value, nodes = (size_t)trace->graph->n_node;
+    window_frame *frame = NULL, *written = NULL;
+    deconv_status status = DECONV_OK;
+    bool *on_way = NULL;
+
+    *yes = false;
+    TRY_ALLOC(on_way, trace->ctx, values);
+    TRY_ALLOC(frame, trace->ctx, values);
+    TRY_ALLOC(written, trace->ctx, nodes);
+    TRY(find_way(&way, on_way));
+    TRY(find_frames(&way, on_way, frame, written, yes));
+done:
+    mem_free(trace->ctx, on_way);
+    mem_free(trace->ctx, frame);
+    mem_free(trace->ctx, written);
+    return status;
+}
+
 /* ---- Running ---- */
+
+deconv_status inverse_set_seeds(inverse *way, const window_seed *seeds, int64_t count)
+{
+    tensor *first = way->signal[way->key.from];
+    deconv_status status = DECONV_OK;
+    window_seed *all = NULL;
+
+    TRY_ALLOC(all, way->ctx, (size_t)way->count);
+    for (int64_t i = 0; i < way->count; i++)
+        all[i] = seeds[i < count ? i : count - 1];
+    TRY(buffer_write(way->ctx, way->seeds, 0, (size_t)way->count * sizeof *all, all));
+    TRY(buffer_fill(way->ctx, first->data, 0,
+                    (size_t)layout_floats(&first->shape, first->block) * sizeof(float), 0.0f));
+    way->seed_span = (seed_span){{all[0].y, all[0].x}, {all[0].y, all[0].x}};
+    for (int64_t i = 1; i < count; i++) {
+        const int32_t at[2] = {all[i].y, all[i].x};
+
+        for (int d = 0; d < 2; d++) {
+            way->seed_span.from[d] =
+                at[d] < way->seed_span.from[d] ? at[d] : way->seed_span.from[d];
+            way->seed_span.to[d] = at[d] > way->seed_span.to[d] ? at[d] : way->seed_span.to[d];
+        }
+    }
+done:
+    mem_free(way->ctx, all);
+    return status;
+}
+
+/* Some window of the seeds at hand reaches past the border of the map. */
+static bool reaches_out(const inverse *way, const window_frame *f, const shape *map)
+{
+    const int64_t size[2] = {map_height(map), map_width(map)};
+
+    for (int d = 0; d < 2; d++) {
+        int64_t from = (int64_t)way->seed_span.from[d] * f->jump[d] + f->offset[d];
+        int64_t to = (int64_t)way->seed_span.to[d] * f->jump[d] + f->offset[d] + f->size[d];
+
+        if (from < 0 || to > size[d])
+            return true;
+    }
+    return false;
+}
+
+/* A convolution's windows take part of the padding with them, where there is no signal. */
+static deconv_status clip(const inverse *way, const inverse_step *step, const tensor *signal,
+                          const shape *map)
+{
+    const window_frame *f = &step->windows.in;
+    int64_t planes = (map->dim[1] + signal->block - 1) / signal->block;
+    kernel *k = way->clip;
+
+    if (!step->windows.plan || !reaches_out(way, f, map))
+        return DECONV_OK;
+    kernel_begin(k);
+    arg_buffer(k, signal->data);
+    arg_buffer(k, way->seeds);
+    arg_struct(k, f, sizeof *f);
+    arg_int(k, way->count);
+    arg_int(k, planes);
+    arg_int(k, signal->block);
+    arg_int(k, map_height(map));
+    arg_int(k, map_width(map));
+    return kernel_launch_groups(k, f->size[1], f->size[0], way->count, 4, 1, 1);
+}
+
+static deconv_status deliver(const inverse *way, const inverse_step *step, int i, int value)
+{
+    const delivery *d = &step->delivery[i];
+    const buffer *from = step->signal_in[i]->data;
+    buffer *to = d->to->data;
+
+    if (d->plain)
+        return add_into(way->add, from, to, layout_floats(&d->to->shape, d->to->block));
+    if (!way->key.windows)
+        return mover_run(&d->mover, &d->to->shape, from, to, d->add);
+    return mover_run_windows(&d->mover, &step->windows, &step->windows.in, from, &way->frame[value],
+                             to, d->add, false);
+}
 
 static deconv_status run_step(deconv_trace *trace, inverse *way, const inverse_step *step)
 {
     const graph_node *node = &way->graph->node[step->node];
     deconv_status status = DECONV_OK;
-    op_pass pass = {.rule = way->rule,
-                    .flags = way->flags,
+    op_pass pass = {.rule = way->key.rule,
+                    .flags = way->key.flags,
                     .in = trace->in,
                     .out = trace->out,
                     .kept = trace->switches[step->node],
                     .signal_out = step->signal_out,
-                    .signal_in = step->signal_in};
+                    .signal_in = step->signal_in,
+                    .rectify = step->rectify,
+                    .windows = way->key.windows ? &step->windows : NULL};
 
     if (step->shares)
         goto done;
     trace_operands(trace, node, false);
     TRY(node->op->class->inverse(node->op, &pass));
-    for (int i = 0; i < node->n_in; i++)
-        if (step->add_to[i])
-            TRY(add_into(way->add, step->signal_in[i]->data, step->add_to[i]->data,
-                         shape_count(&step->add_to[i]->shape)));
+    for (int i = 0; i < node->n_in; i++) {
+        if (!step->signal_in[i])
+            continue;
+        TRY(clip(way, step, step->signal_in[i], &way->graph->value[node->in[i]].shape));
+        if (step->delivery[i].to)
+            TRY(deliver(way, step, i, node->in[i]));
+    }
 done:
     return status;
 }

@@ -1,40 +1,78 @@
-/* One pass back from a layer to a network input, planned once and run many times. */
+/* One pass back from a layer to a network input, planned once and run many times. A pass carries
+ * whole signals of the trace's batch, or a batch of windows (window.h). */
 #ifndef DECONV_LIB_INVERSE_H
 #define DECONV_LIB_INVERSE_H
 
 #include "trace.h"
 
+/* How a signal that a node has written reaches the one it is part of. */
+typedef struct delivery {
+    tensor *to; /* NULL: it was written in place */
+    bool add;   /* to what other consumers sent before */
+    bool plain; /* same layout, same frame */
+    mover mover;
+} delivery;
+
 /* One node's part of the way back. */
 typedef struct inverse_step {
     int node;
-    bool shares;               /* the signal passes unchanged and in place: nothing runs */
+    bool shares;               /* the signal passes in place: nothing runs */
+    bool rectify;              /* the Relu below is done with it */
     const tensor **signal_out; /* [n_out] */
     tensor **signal_in;        /* [n_in] what the node writes; NULL where nothing is wanted */
-    tensor **add_to;           /* [n_in] where a value has several consumers: the sum so far */
+    delivery *delivery;        /* [n_in] */
+    windows windows;           /* where the pass carries windows */
 } inverse_step;
+
+/* Which pass: what decides how it is planned. */
+typedef struct inverse_key {
+    int from, to; /* values */
+    deconv_rule rule;
+    uint32_t flags;
+    int64_t windows; /* 0: whole signals, else how many windows at most at a time */
+    bool watched;    /* every node does its own work and no more, so that it can be looked at */
+} inverse_key;
+
+/* First and last position of a batch of seeds, along height and width. */
+typedef struct seed_span {
+    int32_t from[2], to[2];
+} seed_span;
 
 typedef struct inverse {
     deconv_ctx *ctx;
     const graph *graph;
-    int from, to; /* values */
-    deconv_rule rule;
-    uint32_t flags;
+    inverse_key key;
     inverse_step *step;
     int n_step;
-    tensor **signal; /* [n_value] R at each value on the way, else NULL */
-    tensor **extra;  /* second contributions, before they are added */
+    tensor **signal; /* [n_value] R at each value on the way, else NULL; in the value's layout */
+    tensor **extra;  /* what is delivered from */
     int n_extra;
     kernel *add;
+    mover enter; /* a row-major signal into the layout of `from` */
     storage storage;
+
+    /* Windows only. */
+    int64_t count;       /* of them */
+    window_frame *frame; /* [n_value] */
+    buffer *seeds;       /* [count] window_seed */
+    kernel *clip;        /* clears what lies outside the maps */
+    seed_span seed_span; /* of the seeds at hand */
 } inverse;
 
 /* Called after each step; stops the pass when it fails. */
 typedef deconv_status (*inverse_watch)(const inverse *way, const inverse_step *step, void *user);
 
-/* The way from value `from` to value `to` under a rule that the trace serves: the trace's last one,
- * or a new one in its place. */
-deconv_status inverse_prepare(deconv_trace *trace, int from, int to, deconv_rule rule,
-                              uint32_t flags, inverse **out);
+/* Whether windows can be carried from `from` to `to`: every operator on the way must be able to. */
+deconv_status inverse_takes_windows(const deconv_trace *trace, const inverse_key *key, bool *yes);
+
+/* The way of `key`, whose rule the trace serves: one of the caller's own, or the trace's, which
+ * keeps the last one. */
+deconv_status inverse_create(deconv_trace *trace, const inverse_key *key, inverse **out);
+deconv_status inverse_prepare(deconv_trace *trace, const inverse_key *key, inverse **out);
+
+/* Puts `count` seeds, at most way->count, in place and clears the windows of signal[from]; the rest
+ * of the batch repeats the last seed with a signal of zero. */
+deconv_status inverse_set_seeds(inverse *way, const window_seed *seeds, int64_t count);
 
 /* Carries the signal in way->signal[from] to way->signal[to]. Enqueues only. `watch` may be NULL.
  */

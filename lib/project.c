@@ -1,5 +1,6 @@
 /* Projections: choosing the units, seeding, reading the result, and saying where a signal died. */
-#include "inverse.h"
+#include "project.h"
+
 #include "options.h"
 
 #include <math.h>
@@ -10,12 +11,6 @@ void deconv_project_options_init(deconv_project_options *options)
 }
 
 /* ---- A layer as maps of positions ---- */
-
-typedef struct maps {
-    const char *name;
-    const tensor *activation;
-    int64_t items, units, height, width;
-} maps;
 
 static int64_t map_size(const maps *m)
 {
@@ -38,7 +33,7 @@ static deconv_status maps_of(const deconv_trace *trace, int value, maps *m)
         FAIL(trace->ctx, DECONV_ERROR_UNSUPPORTED,
              "%s has %d dimensions; units are projected from layers of 1 to 4", v->name, s->rank);
     m->name = v->name;
-    m->activation = trace->value[value];
+    m->value = value;
     m->items = s->rank > 1 ? s->dim[0] : 1;
     m->units = s->rank > 1 ? s->dim[1] : s->dim[0];
     m->height = s->rank == 4 ? s->dim[2] : 1;
@@ -111,19 +106,20 @@ static void resolve_seed(const maps *m, const deconv_seed *seed, const float *it
                                      .died_at = -1};
 }
 
-static deconv_status resolve_seeds(deconv_ctx *ctx, const maps *m, const deconv_seed *seeds,
-                                   uint64_t count, deconv_projection_info *infos)
+static deconv_status resolve_seeds(const deconv_trace *trace, const maps *m,
+                                   const deconv_seed *seeds, uint64_t count,
+                                   deconv_projection_info *infos)
 {
+    deconv_ctx *ctx = trace->ctx;
     deconv_status status = DECONV_OK;
     float *item = NULL;
     int64_t loaded = -1;
-    size_t bytes = (size_t)item_size(m) * sizeof(float);
 
     TRY_ALLOC(item, ctx, (size_t)item_size(m));
     for (uint64_t i = 0; i < count; i++) {
         TRY(check_seed(ctx, m, &seeds[i]));
         if (loaded != seeds[i].item)
-            TRY(buffer_read(ctx, m->activation->data, (size_t)seeds[i].item * bytes, bytes, item));
+            TRY(trace_read_item(trace, m->value, seeds[i].item, item));
         loaded = seeds[i].item;
         resolve_seed(m, &seeds[i], item, &infos[i]);
     }
@@ -144,7 +140,7 @@ typedef struct death_watch {
 static deconv_status is_alive(const inverse *way, int value, const death_watch *watch, bool *alive)
 {
     const tensor *t = way->signal[value];
-    int64_t count = shape_count(&t->shape), first = 0;
+    int64_t count = layout_floats(&t->shape, t->block), first = 0;
     deconv_status status = DECONV_OK;
     float *values = NULL;
 
@@ -192,11 +188,11 @@ static deconv_status find_death(deconv_trace *trace, inverse *way, int64_t items
     deconv_status status = DECONV_OK;
 
     TRY_ALLOC(watch.alive, way->ctx, (size_t)g->n_value);
-    TRY(is_alive(way, way->from, &watch, &watch.alive[way->from]));
-    if (watch.alive[way->from])
+    TRY(is_alive(way, way->key.from, &watch, &watch.alive[way->key.from]));
+    if (watch.alive[way->key.from])
         TRY(inverse_run(trace, way, watch_for_death, &watch));
     else
-        watch.died_at = g->value[way->from].layer;
+        watch.died_at = g->value[way->key.from].layer;
     info->died_at = watch.died_at;
 done:
     mem_free(way->ctx, watch.alive);
@@ -205,35 +201,65 @@ done:
 
 /* ---- Projecting ---- */
 
-typedef struct job {
-    deconv_trace *trace;
-    maps maps;
-    inverse *way;
-    deconv_seed_value value;
-    tensor *result;
-    deconv_projection_info *infos;
-    uint64_t count;
-} job;
+float seed_value(const job *j, const deconv_projection_info *seed)
+{
+    return j->value == DECONV_SEED_ONE ? 1.0f : seed->activation;
+}
+
+deconv_status largest_of(const job *j, const float *values, size_t count, float *largest)
+{
+    deconv_status status = DECONV_OK;
+
+    *largest = 0.0f;
+    for (size_t i = 0; i < count; i++) {
+        if (!isfinite(values[i]))
+            FAIL(j->trace->ctx, DECONV_ERROR_INVALID,
+                 "%s: the projection is not finite; the network or its input overflows",
+                 j->maps.name);
+        *largest = fmaxf(*largest, fabsf(values[i]));
+    }
+done:
+    return status;
+}
 
 /* Zero everywhere but at the seeds of this round. */
 static deconv_status seed_round(const job *j, const uint8_t *in_round)
 {
     const maps *m = &j->maps;
-    buffer *signal = j->way->signal[j->way->from]->data;
+    tensor *signal = j->way->signal[j->way->key.from];
     deconv_status status = DECONV_OK;
 
-    TRY(buffer_fill(j->trace->ctx, signal, 0, (size_t)(m->items * item_size(m)) * sizeof(float),
-                    0.0f));
+    TRY(buffer_fill(j->trace->ctx, signal->data, 0,
+                    (size_t)layout_floats(&signal->shape, signal->block) * sizeof(float), 0.0f));
     for (uint64_t i = 0; i < j->count; i++) {
         const deconv_projection_info *s = &j->infos[i];
-        int64_t at = ((s->item * m->units + s->unit) * m->height + s->y) * m->width + s->x;
-        float value = j->value == DECONV_SEED_ONE ? 1.0f : s->activation;
+        int64_t blocks = (m->units + signal->block - 1) / signal->block;
+        int64_t plane = s->item * blocks + s->unit / signal->block;
+        int64_t at = ((plane * m->height + s->y) * m->width + s->x) * signal->block +
+                     s->unit % signal->block;
+        float value = seed_value(j, s);
 
         if (in_round[i])
-            TRY(buffer_write(j->trace->ctx, signal, (size_t)at * sizeof(float), sizeof value,
+            TRY(buffer_write(j->trace->ctx, signal->data, (size_t)at * sizeof(float), sizeof value,
                              &value));
     }
 done:
+    return status;
+}
+
+/* Runs the round again, node by node, for an empty projection. */
+static deconv_status look_for_death(const job *j, uint64_t index, const uint8_t *in_round)
+{
+    inverse_key watched = j->way->key;
+    deconv_status status = DECONV_OK;
+    job again = *j;
+
+    watched.watched = true;
+    TRY(inverse_create(j->trace, &watched, &again.way));
+    TRY(seed_round(&again, in_round));
+    TRY(find_death(j->trace, again.way, j->maps.items, &j->infos[index]));
+done:
+    inverse_free(again.way == j->way ? NULL : again.way);
     return status;
 }
 
@@ -250,17 +276,9 @@ static deconv_status inspect(const job *j, uint64_t index, const uint8_t *in_rou
     TRY_ALLOC(values, ctx, count);
     TRY(buffer_read(ctx, j->result->data, (size_t)index * count * sizeof(float),
                     count * sizeof(float), values));
-    for (size_t i = 0; i < count; i++) {
-        if (!isfinite(values[i]))
-            FAIL(ctx, DECONV_ERROR_INVALID,
-                 "%s: the projection is not finite; the network or its input overflows",
-                 j->maps.name);
-        info->largest = fmaxf(info->largest, fabsf(values[i]));
-    }
-    if (info->largest == 0.0f) {
-        TRY(seed_round(j, in_round));
-        TRY(find_death(j->trace, j->way, j->maps.items, info));
-    }
+    TRY(largest_of(j, values, count, &info->largest));
+    if (info->largest == 0.0f)
+        TRY(look_for_death(j, index, in_round));
 done:
     mem_free(ctx, values);
     return status;
@@ -269,7 +287,7 @@ done:
 static deconv_status run_round(const job *j, const uint8_t *in_round)
 {
     deconv_ctx *ctx = j->trace->ctx;
-    const tensor *projected = j->way->signal[j->way->to];
+    const tensor *projected = j->way->signal[j->way->key.to];
     size_t bytes = buffer_size(j->result->data) / (size_t)j->count;
     deconv_status status = DECONV_OK;
 
@@ -319,47 +337,48 @@ done:
     return status;
 }
 
-/* Checks shared by both ways of projecting; finds the way back. */
-static deconv_status prepare(deconv_trace *trace, uint32_t layer,
-                             const deconv_project_options *options, int *value, inverse **way)
+/* Checks shared by both ways of projecting; says which pass is wanted. */
+static deconv_status check_pass(deconv_trace *trace, uint32_t layer,
+                                const deconv_project_options *options, inverse_key *key)
 {
     const graph *g = trace->graph;
+    uint32_t flags = options->flags & ~(uint32_t)DECONV_PROJECT_WHOLE;
     deconv_status status = DECONV_OK;
 
-    TRY(graph_layer(g, layer, value));
+    *key = (inverse_key){.rule = options->rule, .flags = flags};
+    TRY(graph_layer(g, layer, &key->from));
     if (!trace->has_run)
         FAIL(trace->ctx, DECONV_ERROR_INVALID, "the trace has not been run yet");
-    if (!trace->readable[*value])
+    if (!trace->readable[key->from])
         FAIL(trace->ctx, DECONV_ERROR_INVALID, "%s is not kept by this trace; add it to `keep`",
-             g->value[*value].name);
+             g->value[key->from].name);
     if ((unsigned)options->rule > DECONV_RULE_GUIDED || !(trace->rules >> options->rule & 1))
         FAIL(trace->ctx, DECONV_ERROR_INVALID, "the trace does not serve rule %d",
              (int)options->rule);
-    if (options->flags & ~trace->flags)
+    if (flags & ~trace->flags)
         FAIL(trace->ctx, DECONV_ERROR_INVALID,
-             "flags 0x%x were not named when the trace was made (0x%x)", options->flags,
-             trace->flags);
+             "flags 0x%x were not named when the trace was made (0x%x)", flags, trace->flags);
     if (options->input >= (uint32_t)g->model->n_input)
         FAIL(trace->ctx, DECONV_ERROR_NOT_FOUND, "input %u does not exist; the network has %d",
              options->input, g->model->n_input);
-    TRY(inverse_prepare(trace, *value, g->model->input[options->input].value, options->rule,
-                        options->flags, way));
+    key->to = g->model->input[options->input].value;
 done:
     return status;
 }
 
 /* `result` must hold `count` of the network's inputs. */
-static deconv_status check_result(const inverse *way, const tensor *result, uint64_t count)
+static deconv_status check_result(const deconv_trace *trace, const inverse_key *key,
+                                  const tensor *result, uint64_t count)
 {
-    shape want = way->graph->value[way->to].shape;
+    shape want = trace->graph->value[key->to].shape;
     char is[SHAPE_TEXT], should[SHAPE_TEXT];
 
     want.dim[0] = (int64_t)count;
     if (shape_equal(&result->shape, &want))
         return DECONV_OK;
-    return error_set(way->ctx, DECONV_ERROR_INVALID, "the projections' tensor is %s; it must be %s",
-                     shape_text(&result->shape, is, sizeof is),
-                     shape_text(&want, should, sizeof should));
+    return error_set(
+        trace->ctx, DECONV_ERROR_INVALID, "the projections' tensor is %s; it must be %s",
+        shape_text(&result->shape, is, sizeof is), shape_text(&want, should, sizeof should));
 }
 
 deconv_status deconv_project(deconv_trace *trace, uint32_t layer, const deconv_seed *seeds,
@@ -370,23 +389,31 @@ deconv_status deconv_project(deconv_trace *trace, uint32_t layer, const deconv_s
     deconv_ctx *ctx = trace->ctx;
     deconv_status status = DECONV_OK;
     job j = {.trace = trace, .result = projections, .count = count};
-    int value;
+    inverse_key key;
+    bool cut = false;
 
     TRY(OPTIONS_READ(ctx, &given, options));
     if (count < 1 || count > INT32_MAX)
         FAIL(ctx, DECONV_ERROR_INVALID, "%llu seeds; at least 1 is wanted",
              (unsigned long long)count);
-    TRY(prepare(trace, layer, &given, &value, &j.way));
-    TRY(check_result(j.way, projections, count));
-    TRY(maps_of(trace, value, &j.maps));
-    if (j.maps.items != trace->graph->value[j.way->to].shape.dim[0])
+    TRY(check_pass(trace, layer, &given, &key));
+    TRY(check_result(trace, &key, projections, count));
+    TRY(maps_of(trace, key.from, &j.maps));
+    if (j.maps.items != trace->graph->value[key.to].shape.dim[0])
         FAIL(ctx, DECONV_ERROR_UNSUPPORTED,
              "%s does not keep the batch as its first dimension; project a signal instead",
              j.maps.name);
     j.value = given.value;
     TRY_ALLOC(j.infos, ctx, (size_t)count);
-    TRY(resolve_seeds(ctx, &j.maps, seeds, count, j.infos));
-    TRY(run_rounds(&j));
+    TRY(resolve_seeds(trace, &j.maps, seeds, count, j.infos));
+    if (!(given.flags & DECONV_PROJECT_WHOLE))
+        TRY(inverse_takes_windows(trace, &key, &cut));
+    if (cut) {
+        TRY(project_windows(&j, &key));
+    } else {
+        TRY(inverse_prepare(trace, &key, &j.way));
+        TRY(run_rounds(&j));
+    }
     for (uint64_t i = 0; infos && i < count; i++)
         infos[i] = j.infos[i];
 done:
@@ -403,20 +430,26 @@ deconv_status deconv_project_signal(deconv_trace *trace, uint32_t layer,
     deconv_ctx *ctx = trace->ctx;
     char is[SHAPE_TEXT], should[SHAPE_TEXT];
     deconv_status status = DECONV_OK;
+    const tensor *first;
+    inverse_key key;
     inverse *way;
-    int value;
 
     TRY(OPTIONS_READ(ctx, &given, options));
-    TRY(prepare(trace, layer, &given, &value, &way));
-    TRY(check_result(way, projection, (uint64_t)trace->graph->value[way->to].shape.dim[0]));
-    if (!shape_equal(&signal->shape, &way->signal[value]->shape))
+    TRY(check_pass(trace, layer, &given, &key));
+    TRY(check_result(trace, &key, projection, (uint64_t)trace->graph->value[key.to].shape.dim[0]));
+    TRY(inverse_prepare(trace, &key, &way));
+    first = way->signal[key.from];
+    if (!shape_equal(&signal->shape, &first->shape))
         FAIL(ctx, DECONV_ERROR_INVALID, "the signal is %s; layer %s is %s",
-             shape_text(&signal->shape, is, sizeof is), trace->graph->value[value].name,
-             shape_text(&way->signal[value]->shape, should, sizeof should));
-    TRY(buffer_copy(ctx, signal->data, 0, way->signal[value]->data, 0,
-                    (size_t)shape_count(&signal->shape) * sizeof(float)));
+             shape_text(&signal->shape, is, sizeof is), trace->graph->value[key.from].name,
+             shape_text(&first->shape, should, sizeof should));
+    if (first->block > 1)
+        TRY(mover_run(&way->enter, &first->shape, signal->data, first->data, false));
+    else
+        TRY(buffer_copy(ctx, signal->data, 0, first->data, 0,
+                        (size_t)shape_count(&signal->shape) * sizeof(float)));
     TRY(inverse_run(trace, way, NULL, NULL));
-    TRY(buffer_copy(ctx, way->signal[way->to]->data, 0, projection->data, 0,
+    TRY(buffer_copy(ctx, way->signal[key.to]->data, 0, projection->data, 0,
                     (size_t)shape_count(&projection->shape) * sizeof(float)));
     TRY(device_wait(ctx));
 done:

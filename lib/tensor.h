@@ -45,10 +45,13 @@ deconv_status tensor_create(deconv_ctx *ctx, const shape *s, const char *what, t
 /* A tensor over somebody else's buffer, which must be large enough and outlive it. */
 deconv_status tensor_borrow(deconv_ctx *ctx, const shape *s, buffer *data, tensor **out);
 
-/* A constant in host memory: weights as float32, everything else as int64. */
+/* A constant in host memory: weights as float32, everything else as int64. Of a large weight there
+ * may be no copy in memory (data is NULL): onnx/model.h has what brings it. */
 typedef struct host_tensor {
     shape shape;
     bool is_float;
+    bool in_file; /* its elements lie in the model's file as they are in memory, at `offset` */
+    uint64_t offset;
     union {
         float *f;
         int64_t *i;

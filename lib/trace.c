@@ -1,4 +1,4 @@
-/* The forward pass: which nodes run, what they leave behind, where it is stored. The way back is
+/* The forward pass over what trace_plan.c has planned, and reading what it leaves. The way back is
  * inverse.c's. */
 #include "trace.h"
 
@@ -12,216 +12,29 @@ void deconv_trace_options_init(deconv_trace_options *options)
     *options = (deconv_trace_options)DECONV_TRACE_OPTIONS_INIT;
 }
 
-/* ---- What runs and what is kept ---- */
+/* ---- Creating ---- */
 
-static deconv_status mark_last(deconv_trace *trace, const deconv_trace_options *options)
+deconv_status trace_create_marked(deconv_net *net, int64_t batch,
+                                  const deconv_trace_options *options, deconv_trace **out)
 {
-    const graph *g = trace->graph;
     deconv_status status = DECONV_OK;
-    int value;
+    deconv_ctx *ctx = net->ctx;
+    deconv_trace *trace = NULL;
 
-    for (uint32_t i = 0; options->last && i < options->last_count; i++) {
-        TRY(graph_layer(g, options->last[i], &value));
-        trace->runs[g->value[value].producer] = true;
-    }
-    for (int i = 0; !options->last && i < g->model->n_output; i++) {
-        int producer = g->value[g->model->output[i]].producer;
-
-        if (producer >= 0)
-            trace->runs[producer] = true;
-    }
+    *out = NULL;
+    TRY_ALLOC(trace, ctx, 1);
+    trace->ctx = ctx;
+    trace->rules = options->rules ? options->rules : 7;
+    trace->flags = options->flags;
+    if (trace->rules > 7)
+        FAIL(ctx, DECONV_ERROR_INVALID, "rules 0x%x: bits 0 to 2 name the three rules",
+             trace->rules);
+    TRY(net_graph(net, batch, &trace->graph));
+    TRY(trace_mark(trace, options));
+    *out = trace;
+    trace = NULL;
 done:
-    return status;
-}
-
-/* The caller's wish list: these layers run and stay readable. */
-static deconv_status mark_kept(deconv_trace *trace, const deconv_trace_options *options)
-{
-    const graph *g = trace->graph;
-    deconv_status status = DECONV_OK;
-    int value;
-
-    for (uint32_t i = 0; options->keep && i < options->keep_count; i++) {
-        TRY(graph_layer(g, options->keep[i], &value));
-        trace->runs[g->value[value].producer] = true;
-        trace->readable[value] = true;
-    }
-done:
-    return status;
-}
-
-/* A node runs when another that runs reads what it computes. */
-static void spread_runs(deconv_trace *trace)
-{
-    const graph *g = trace->graph;
-
-    for (int n = g->n_node - 1; n >= 0; n--) {
-        const graph_node *node = &g->node[n];
-
-        for (int i = 0; trace->runs[n] && i < node->n_in; i++)
-            if (node->in[i] >= 0 && g->value[node->in[i]].producer >= 0)
-                trace->runs[g->value[node->in[i]].producer] = true;
-    }
-}
-
-/* What an inverse under any of the trace's rules will read. */
-static void mark_needed_by_rules(deconv_trace *trace)
-{
-    const graph *g = trace->graph;
-
-    for (int n = 0; n < g->n_node; n++) {
-        const graph_node *node = &g->node[n];
-        const op_class *class = node->op->class;
-        uint32_t keeps = 0;
-
-        if (!trace->runs[n])
-            continue;
-        for (int rule = DECONV_RULE_DECONVNET; class->keeps && rule <= DECONV_RULE_GUIDED; rule++)
-            if (trace->rules >> rule & 1)
-                keeps |= class->keeps(node->op, (deconv_rule)rule, trace->flags);
-        for (int i = 0; i < node->n_in && i < 16; i++)
-            if (node->in[i] >= 0 && (keeps & KEEP_INPUT(i)))
-                trace->kept[node->in[i]] = true;
-        for (int i = 0; i < node->n_out && i < 16; i++)
-            if (node->out[i] >= 0 && (keeps & KEEP_OUTPUT(i)))
-                trace->kept[node->out[i]] = true;
-    }
-}
-
-static deconv_status mark(deconv_trace *trace, const deconv_trace_options *options)
-{
-    const graph *g = trace->graph;
-    deconv_status status = DECONV_OK;
-
-    TRY_ALLOC(trace->runs, trace->ctx, (size_t)g->n_node);
-    TRY_ALLOC(trace->kept, trace->ctx, (size_t)g->n_value);
-    TRY_ALLOC(trace->readable, trace->ctx, (size_t)g->n_value);
-    TRY(mark_last(trace, options));
-    TRY(mark_kept(trace, options));
-    spread_runs(trace);
-    for (int i = 0; !options->keep && i < g->n_layer; i++)
-        if (trace->runs[g->value[g->layer[i]].producer])
-            trace->readable[g->layer[i]] = true;
-    mark_needed_by_rules(trace);
-    for (int v = 0; v < g->n_value; v++)
-        trace->kept[v] = trace->kept[v] || trace->readable[v];
-done:
-    return status;
-}
-
-/* ---- Storage ---- */
-
-static bool is_view(const op *op)
-{
-    return op->class->is_view && op->class->is_view(op);
-}
-
-/* Values that are the same bytes: root[v] is the value whose memory v uses. */
-static void find_roots(const deconv_trace *trace, int *root)
-{
-    const graph *g = trace->graph;
-
-    for (int v = 0; v < g->n_value; v++)
-        root[v] = v;
-    for (int n = 0; n < g->n_node; n++) {
-        const graph_node *node = &g->node[n];
-
-        if (is_view(node->op) && node->out[0] >= 0 && g->value[node->in[0]].from_input)
-            root[node->out[0]] = root[node->in[0]];
-    }
-}
-
-static void extend(span *s, int step)
-{
-    s->first = step < s->first ? step : s->first;
-    s->last = step > s->last ? step : s->last;
-}
-
-/* Lifetimes in steps: node n is step n, the inputs are written at step -1, what is kept lives on.
- */
-static void find_lifetimes(const deconv_trace *trace, const int *root, span *spans)
-{
-    const graph *g = trace->graph;
-
-    for (int v = 0; v < g->n_value; v++)
-        spans[v] = (span){.first = g->n_node, .last = -1};
-    for (int i = 0; i < g->model->n_input; i++)
-        extend(&spans[g->model->input[i].value], -1);
-    for (int n = 0; n < g->n_node; n++) {
-        const graph_node *node = &g->node[n];
-
-        for (int i = 0; trace->runs[n] && i < node->n_in; i++)
-            if (node->in[i] >= 0)
-                extend(&spans[root[node->in[i]]], n);
-        for (int i = 0; trace->runs[n] && i < node->n_out; i++)
-            if (node->out[i] >= 0)
-                extend(&spans[root[node->out[i]]], n);
-    }
-    for (int v = 0; v < g->n_value; v++) {
-        if (trace->kept[v])
-            spans[root[v]].last = g->n_node;
-        if (root[v] == v && g->value[v].from_input && spans[v].first <= spans[v].last)
-            spans[v].bytes = (size_t)shape_count(&g->value[v].shape) * sizeof(float);
-    }
-}
-
-static deconv_status lay_out(deconv_trace *trace)
-{
-    const graph *g = trace->graph;
-    deconv_status status = DECONV_OK;
-    span *spans = NULL;
-    int *root = NULL;
-
-    TRY_ALLOC(spans, trace->ctx, (size_t)g->n_value);
-    TRY_ALLOC(root, trace->ctx, (size_t)g->n_value);
-    TRY_ALLOC(trace->value, trace->ctx, (size_t)g->n_value);
-    find_roots(trace, root);
-    find_lifetimes(trace, root, spans);
-    trace->storage.ctx = trace->ctx;
-    TRY(storage_plan(&trace->storage, spans, g->n_value));
-    TRY(storage_allocate(&trace->storage, "activations"));
-    for (int v = 0; v < g->n_value; v++) {
-        const graph_value *value = &g->value[v];
-        buffer *data = NULL;
-
-        if (value->weight)
-            data = value->weight->data;
-        else if (spans[root[v]].bytes)
-            data = trace->storage.slot[spans[root[v]].slot];
-        if (data)
-            TRY(tensor_borrow(trace->ctx, &value->shape, data, &trace->value[v]));
-    }
-done:
-    mem_free(trace->ctx, spans);
-    mem_free(trace->ctx, root);
-    return status;
-}
-
-/* Kernels, scratch and room for switches of every node that runs. */
-static deconv_status plan_nodes(deconv_trace *trace)
-{
-    graph *g = trace->graph;
-    deconv_status status = DECONV_OK;
-    int widest = 1;
-
-    TRY_ALLOC(trace->switches, trace->ctx, (size_t)g->n_node);
-    for (int n = 0; n < g->n_node; n++) {
-        const graph_node *node = &g->node[n];
-        const op_class *class = node->op->class;
-        size_t bytes = class->keep_bytes ? class->keep_bytes(node->op) : 0;
-
-        if (!trace->runs[n])
-            continue;
-        TRY(progress_step(trace->ctx, (uint64_t)n, (uint64_t)g->n_node, "planning"));
-        TRY(op_plan(node->op));
-        if (bytes)
-            TRY(buffer_create(trace->ctx, bytes, "switches", &trace->switches[n]));
-        widest = node->n_in > widest ? node->n_in : widest;
-        widest = node->n_out > widest ? node->n_out : widest;
-    }
-    TRY_ALLOC(trace->in, trace->ctx, (size_t)widest);
-    TRY_ALLOC(trace->out, trace->ctx, (size_t)widest);
-done:
+    deconv_trace_destroy(trace);
     return status;
 }
 
@@ -229,23 +42,15 @@ deconv_status deconv_trace_create(deconv_net *net, int64_t batch,
                                   const deconv_trace_options *options, deconv_trace **out)
 {
     deconv_trace_options given = DECONV_TRACE_OPTIONS_INIT;
-    deconv_ctx *ctx = net->ctx;
     deconv_status status = DECONV_OK;
     deconv_trace *trace = NULL;
 
     *out = NULL;
-    TRY(OPTIONS_READ(ctx, &given, options));
-    TRY_ALLOC(trace, ctx, 1);
-    trace->ctx = ctx;
-    trace->rules = given.rules ? given.rules : 7;
-    trace->flags = given.flags;
-    if (trace->rules > 7)
-        FAIL(ctx, DECONV_ERROR_INVALID, "rules 0x%x: bits 0 to 2 name the three rules",
-             trace->rules);
-    TRY(net_graph(net, batch, &trace->graph));
-    TRY(mark(trace, &given));
-    TRY(lay_out(trace));
-    TRY(plan_nodes(trace));
+    TRY(OPTIONS_READ(net->ctx, &given, options));
+    TRY(trace_create_marked(net, batch, &given, &trace));
+    TRY(graph_upload(trace->graph, trace->runs));
+    TRY(trace_lay_out(trace));
+    TRY(trace_plan_nodes(trace));
     *out = trace;
     trace = NULL;
 done:
@@ -261,15 +66,25 @@ void deconv_trace_destroy(deconv_trace *trace)
         return;
     ctx = trace->ctx;
     inverse_free(trace->inverse);
-    for (int v = 0; trace->value && v < trace->graph->n_value; v++)
+    for (int v = 0; trace->to_rows && v < trace->graph->n_value; v++) {
         deconv_tensor_destroy(trace->value[v]);
+        deconv_tensor_destroy(trace->rows[v]);
+        deconv_tensor_destroy(trace->shown[v]);
+        mover_release(&trace->to_rows[v]);
+    }
     for (int n = 0; trace->switches && n < trace->graph->n_node; n++)
         buffer_free(trace->switches[n]);
     storage_free(&trace->storage);
     mem_free(ctx, trace->runs);
+    mem_free(ctx, trace->fused);
     mem_free(ctx, trace->kept);
+    mem_free(ctx, trace->rows_kept);
     mem_free(ctx, trace->readable);
     mem_free(ctx, trace->value);
+    mem_free(ctx, trace->rows);
+    mem_free(ctx, trace->shown);
+    mem_free(ctx, trace->is_shown);
+    mem_free(ctx, trace->to_rows);
     mem_free(ctx, trace->switches);
     mem_free(ctx, (void *)trace->in);
     mem_free(ctx, trace->out);
@@ -281,11 +96,15 @@ void deconv_trace_destroy(deconv_trace *trace)
 
 void trace_operands(const deconv_trace *trace, const graph_node *node, bool all)
 {
+    const graph *g = trace->graph;
+
     for (int i = 0; i < node->n_in; i++) {
         int v = node->in[i];
-        bool there = v >= 0 && (all || trace->kept[v] || trace->graph->value[v].constant);
+        bool rows = trace_wants_rows(g, node, i);
+        bool there = v >= 0 &&
+                     (all || g->value[v].constant || (rows ? trace->rows_kept[v] : trace->kept[v]));
 
-        trace->in[i] = there ? trace->value[v] : NULL;
+        trace->in[i] = !there ? NULL : rows ? trace->rows[v] : trace->value[v];
     }
     for (int i = 0; i < node->n_out; i++) {
         int v = node->out[i];
@@ -320,6 +139,30 @@ done:
     return status;
 }
 
+/* The Relu at node `n` was done by the node before it. */
+static bool was_fused(const deconv_trace *trace, const graph_node *node)
+{
+    int before = node->in[0] < 0 ? -1 : trace->graph->value[node->in[0]].producer;
+
+    return before >= 0 && trace->fused[before];
+}
+
+/* Row-major copies of what the node has computed. */
+static deconv_status make_rows(const deconv_trace *trace, const graph_node *node)
+{
+    deconv_status status = DECONV_OK;
+
+    for (int i = 0; i < node->n_out; i++) {
+        int v = node->out[i];
+
+        if (v >= 0 && trace->rows[v])
+            TRY(mover_run(&trace->to_rows[v], &trace->value[v]->shape, trace->value[v]->data,
+                          trace->rows[v]->data, false));
+    }
+done:
+    return status;
+}
+
 deconv_status deconv_trace_run(deconv_trace *trace, const deconv_tensor *const *inputs,
                                uint32_t input_count)
 {
@@ -327,19 +170,65 @@ deconv_status deconv_trace_run(deconv_trace *trace, const deconv_tensor *const *
     deconv_status status = DECONV_OK;
 
     trace->has_run = false;
+    memset(trace->is_shown, 0, (size_t)g->n_value * sizeof trace->is_shown[0]);
     TRY(take_inputs(trace, inputs, input_count));
     for (int n = 0; n < g->n_node; n++) {
         const graph_node *node = &g->node[n];
-        op_pass pass = {.in = trace->in, .out = trace->out, .kept = trace->switches[n]};
+        op_pass pass = {.in = trace->in,
+                        .out = trace->out,
+                        .kept = trace->switches[n],
+                        .rectify = trace->fused[n]};
 
-        if (!trace->runs[n] || (is_view(node->op) && g->value[node->in[0]].from_input))
+        if (!trace->runs[n])
             continue;
         TRY(progress_step(trace->ctx, (uint64_t)n, (uint64_t)g->n_node, "forward"));
-        trace_operands(trace, node, true);
-        TRY(node->op->class->forward(node->op, &pass));
+        if (!trace_is_alias(g, node) && !was_fused(trace, node)) {
+            trace_operands(trace, node, true);
+            TRY(node->op->class->forward(node->op, &pass));
+        }
+        if (!trace->fused[n])
+            TRY(make_rows(trace, node));
     }
     TRY(device_wait(trace->ctx));
     trace->has_run = true;
+done:
+    return status;
+}
+
+/* ---- Reading ---- */
+
+deconv_status trace_read_item(const deconv_trace *trace, int value, int64_t item, float *out)
+{
+    const tensor *t = trace->value[value];
+    int64_t items = t->shape.rank > 1 ? t->shape.dim[0] : 1;
+    int64_t count = shape_count(&t->shape) / items;
+    size_t bytes = (size_t)(layout_floats(&t->shape, t->block) / items) * sizeof(float);
+    deconv_status status = DECONV_OK;
+    float *blocked = NULL;
+
+    if (t->block == 1)
+        return buffer_read(trace->ctx, t->data, (size_t)item * bytes, bytes, out);
+    TRY_ALLOC(blocked, trace->ctx, bytes / sizeof(float));
+    TRY(buffer_read(trace->ctx, t->data, (size_t)item * bytes, bytes, blocked));
+    unblock(blocked, t->shape.dim[1], count / t->shape.dim[1], t->block, out);
+done:
+    mem_free(trace->ctx, blocked);
+    return status;
+}
+
+/* The caller's row-major tensor of a value in blocks. */
+static deconv_status show(deconv_trace *trace, int v)
+{
+    const tensor *t = trace->value[v];
+    deconv_status status = DECONV_OK;
+
+    if (!trace->shown[v])
+        TRY(tensor_create(trace->ctx, &t->shape, "activation", &trace->shown[v]));
+    if (!trace->is_shown[v]) {
+        TRY(mover_run(&trace->to_rows[v], &t->shape, t->data, trace->shown[v]->data, false));
+        TRY(device_wait(trace->ctx));
+    }
+    trace->is_shown[v] = true;
 done:
     return status;
 }
@@ -358,7 +247,9 @@ deconv_status deconv_trace_activation(deconv_trace *trace, uint32_t layer,
              g->value[value].name);
     if (!trace->has_run)
         FAIL(trace->ctx, DECONV_ERROR_INVALID, "the trace has not been run yet");
-    *activation = trace->value[value];
+    if (trace->value[value]->block > 1)
+        TRY(show(trace, value));
+    *activation = trace->value[value]->block > 1 ? trace->shown[value] : trace->value[value];
 done:
     return status;
 }

@@ -26,7 +26,6 @@ typedef struct gather {
     deconv_ctx *ctx;
     kernel *kernel;
     gather_shape shape;
-    bool add;
     int64_t planes; /* image, group and block of channels */
 } gather;
 
@@ -124,9 +123,7 @@ static deconv_status direct_create(const conv_task *task, void **out)
     *out = NULL;
     TRY_ALLOC(g, task->ctx, 1);
     g->ctx = task->ctx;
-    g->add = task->add;
     TRY(plan_gather(task->ctx, &p, task->direction == CONV_ADJOINT, g));
-    g->shape.relu = task->relu;
     *out = g;
     g = NULL;
 done:
@@ -139,11 +136,12 @@ static deconv_status direct_run(void *plan, const conv_operands *operands)
 {
     gather *g = plan;
 
+    g->shape.relu = operands->relu;
     kernel_begin(g->kernel);
     arg_buffer(g->kernel, operands->src);
     arg_buffer(g->kernel, operands->weights);
     arg_buffer(g->kernel, operands->bias);
-    arg_buffer(g->kernel, g->add ? operands->add : NULL);
+    arg_buffer(g->kernel, operands->add);
     arg_buffer(g->kernel, operands->dst);
     arg_struct(g->kernel, &g->shape, sizeof g->shape);
     return kernel_launch(g->kernel, g->shape.items, g->shape.dst_h, g->planes);

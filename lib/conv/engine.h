@@ -13,16 +13,15 @@ typedef struct conv_algorithm conv_algorithm;
  *
  * Layouts: a side with block 1 is NCHW; with block B it is [N][ceil(C/B)][H][W][B] over the
  * channels of all groups together, and the lanes past the last channel hold zeros (lib/tensor.h). B
- * is device_block(). The last thing before dst is stored: the bias is added (as the first term of
- * the sum), then `add`, then what is below zero becomes zero if `relu`. */
+ * is device_block(). A window may have negative padding: its inputs then begin before the first
+ * that the first output sees. */
 typedef struct conv_task {
     deconv_ctx *ctx;
+    const char *name; /* the layer's, for messages; NULL: none */
     conv_problem problem;
     conv_direction direction;
     scratch *scratch; /* shared, for what lives within one run */
     int src_block, dst_block;
-    bool relu; /* dst = max(sum, 0), NaN kept and no negative zero */
-    bool add;  /* a run brings a tensor of dst's layout that is added before that */
     /* The whole-tensor problem of which this one computes windows; NULL: it is the whole itself.
      * A window must give the bits of the whole, so it is served by an algorithm of the same
      * summation order as the one that serves the whole. */
@@ -32,7 +31,8 @@ typedef struct conv_task {
 /* The operands of one run, in the layouts of the task. */
 typedef struct conv_operands {
     const buffer *src, *weights, *bias, *dst;
-    const buffer *add; /* where the task says so */
+    const buffer *add; /* a tensor of dst's layout that is added to the sums; NULL: none */
+    bool relu;         /* then dst = max(sum, 0), NaN kept and no negative zero */
 } conv_operands;
 
 struct conv_algorithm {
@@ -42,6 +42,8 @@ struct conv_algorithm {
     /* Estimated cost: multiply-adds, padding included, over the share of the device's peak it
      * reaches. */
     double (*cost)(const conv_task *task);
+    /* Bytes of the task's scratch that a run uses; NULL: none. */
+    size_t (*scratch)(const conv_task *task);
     /* Names the order in which the terms of one result are added: two algorithms of the same order
      * give the same bits. It may depend on channels, groups, kernel, strides, dilation, direction
      * and the device, never on the batch, the sizes, the padding or the layouts. */
@@ -55,9 +57,17 @@ struct conv_algorithm {
 };
 
 /* Orders of summation: over taps and channels, and how lanes take part. */
-enum { CONV_ORDER_DIRECT, CONV_ORDER_BLOCKED, CONV_ORDER_PLANAR, CONV_ORDER_FEW };
+enum {
+    CONV_ORDER_DIRECT,
+    CONV_ORDER_BLOCKED,
+    CONV_ORDER_PLANAR,
+    CONV_ORDER_FEW,
+    CONV_ORDER_IMPLICIT,
+};
 
-extern const conv_algorithm conv_algorithm_blocked, conv_algorithm_few, conv_algorithm_direct;
+extern const conv_algorithm conv_algorithm_blocked, conv_algorithm_planar, conv_algorithm_few,
+    conv_algorithm_direct;
+extern const conv_algorithm conv_algorithm_implicit;
 
 /* ---- For the operators ---- */
 
@@ -65,14 +75,24 @@ typedef struct convolution convolution;
 
 /* Whether some algorithm takes the task in its layouts. NCHW on both sides always works. */
 bool convolution_can(const conv_task *task);
-/* Chooses and plans. `weights`: the constant weights, packed here and now; NULL: they come with
- * each run. $DECONV_CONV_ALGORITHM names one to prefer wherever it does not refuse. */
+/* Chooses and plans: the algorithm that was measured to be the fastest (tuning.h), else the one
+ * with the least estimated cost. All tasks of one convolution are served in one order of summation
+ * where their layouts allow it: that of the fastest of those measured. `weights`: the constant
+ * weights, packed here and now; NULL: they come with each run. $DECONV_CONV_ALGORITHM names one to
+ * prefer wherever it does not refuse. */
 deconv_status convolution_create(const conv_task *task, const buffer *weights, convolution **out);
 void convolution_free(convolution *c);
 /* Enqueues dst from src. */
 deconv_status convolution_run(convolution *c, const conv_operands *operands);
 /* The chosen algorithm's name. */
 const char *convolution_algorithm(const convolution *c);
+
+/* ---- For those who ask about the choice ---- */
+
+/* What convolution_create() would choose; NULL: none takes the layouts. */
+const conv_algorithm *convolution_choice(const conv_task *task);
+/* Why algorithm `a` must not serve the task; NULL: it may. */
+const char *convolution_refusal(const conv_algorithm *a, const conv_task *task);
 
 /* Algorithm `index` of the table, in order; NULL past its end. */
 const conv_algorithm *conv_algorithm_at(int index);

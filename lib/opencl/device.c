@@ -143,6 +143,11 @@ const device_limits *device_limits_of(deconv_ctx *ctx)
     return &ctx_device(ctx)->limits;
 }
 
+const char *device_cache_folder(deconv_ctx *ctx)
+{
+    return ctx_device(ctx)->cache_dir;
+}
+
 void device_describe(const device *d, deconv_device_info *info)
 {
     *info = d->info;

@@ -55,6 +55,7 @@ typedef struct activation {
     kernel *forward;
     kernel *rectify; /* max(v, 0) */
     kernel *inverse;
+    kernel *inverse_windows; /* Relu's */
 } activation;
 
 /* ---- Attributes ---- */
@@ -158,6 +159,8 @@ static deconv_status relu_plan(op *op)
 
     TRY(kernel_create(op->ctx, "activation.cl", "", "rectify", &f->rectify));
     TRY(kernel_create(op->ctx, "activation.cl", "", "rectify_inverse", &f->inverse));
+    TRY(kernel_create(op->ctx, "activation.cl", "", "rectify_inverse_windows",
+                      &f->inverse_windows));
 done:
     return status;
 }
@@ -169,13 +172,14 @@ static void activation_release(op *op)
     kernel_free(f->forward);
     kernel_free(f->rectify);
     kernel_free(f->inverse);
+    kernel_free(f->inverse_windows);
 }
 
 /* ---- Passes ---- */
 
 static deconv_status apply(const activation *f, const tensor *from, tensor *to)
 {
-    int64_t count = shape_count(&to->shape);
+    int64_t count = layout_floats(&to->shape, to->block);
 
     kernel_begin(f->forward);
     arg_buffer(f->forward, from->data);
@@ -201,7 +205,7 @@ static deconv_status relu_forward(op *op, const op_pass *pass)
 /* The rule's derivative, from the input or, for Relu, the output of the forward pass. */
 static deconv_status derive(const activation *f, const op_pass *pass, const tensor *activity)
 {
-    int64_t count = shape_count(&activity->shape);
+    int64_t count = layout_floats(&activity->shape, activity->block);
 
     kernel_begin(f->inverse);
     arg_buffer(f->inverse, pass->signal_out[0]->data);
@@ -215,6 +219,31 @@ static deconv_status derive(const activation *f, const op_pass *pass, const tens
     arg_int(f->inverse,
             pass->rule == DECONV_RULE_GUIDED && !(f->form && f->form->arithmetic) ? 1 : 0);
     return launch_rows(f->inverse, count, 1);
+}
+
+/* The same over windows of signals, the output of the forward pass whole. */
+static deconv_status derive_windows(const activation *f, const op_pass *pass)
+{
+    const windows *w = pass->windows;
+    const tensor *activity = pass->out[0];
+    const shape *map = &activity->shape;
+    int64_t planes = (map->dim[1] + activity->block - 1) / activity->block;
+    kernel *k = f->inverse_windows;
+
+    kernel_begin(k);
+    arg_buffer(k, pass->signal_out[0]->data);
+    arg_buffer(k, activity->data);
+    arg_buffer(k, pass->signal_in[0]->data);
+    arg_buffer(k, w->seeds);
+    arg_struct(k, &w->in, sizeof w->in);
+    arg_int(k, w->count);
+    arg_int(k, planes);
+    arg_int(k, activity->block);
+    arg_int(k, map_height(map));
+    arg_int(k, map_width(map));
+    arg_int(k, pass->rule == DECONV_RULE_GUIDED);
+    return kernel_launch_groups(k, (int64_t)w->in.size[1] * activity->block, w->in.size[0],
+                                w->count * planes, 8, 1, 1);
 }
 
 static deconv_status activation_inverse(op *op, const op_pass *pass)
@@ -242,7 +271,7 @@ static deconv_status relu_inverse(op *op, const op_pass *pass)
         return tensor_clear(pass->signal_in[0]);
     if (pass->rule == DECONV_RULE_DECONVNET)
         return tensor_rectify(f->rectify, pass->signal_out[0], pass->signal_in[0]);
-    return derive(f, pass, pass->out[0]);
+    return pass->windows ? derive_windows(f, pass) : derive(f, pass, pass->out[0]);
 }
 
 static uint32_t activation_keeps(const op *op, deconv_rule rule, uint32_t flags)
@@ -259,6 +288,28 @@ static uint32_t relu_keeps(const op *op, deconv_rule rule, uint32_t flags)
     (void)op;
     (void)flags;
     return rule != DECONV_RULE_DECONVNET ? KEEP_OUTPUT(0) : 0;
+}
+
+/* ---- Layouts and windows of signals ---- */
+
+/* Lanes past the last channel hold zeros, where arithmetic may have no finite value. */
+static op_blocks activation_blocks(const op *op, int block)
+{
+    const activation *f = op->state;
+    bool full = op->in_shape[0].rank > 1 && op->in_shape[0].dim[1] % block == 0;
+
+    return full || !f->form->arithmetic ? BLOCKS_ALIKE : BLOCKS_NEVER;
+}
+
+/* Under the deconvnet rule a signal alone says what becomes of it. */
+static bool activation_frame(const op *op, deconv_rule rule, uint32_t flags,
+                             const window_frame *out, window_frame *in)
+{
+    const activation *f = op->state;
+
+    (void)flags;
+    *in = *out;
+    return rule == DECONV_RULE_DECONVNET && !f->form->arithmetic;
 }
 
 /* ---- Windows: Clip's limits are the only inputs besides x ---- */
@@ -282,7 +333,7 @@ static box activation_needs(const op *op, int output, const box *out, int input)
         .init = activation_init, .shape = activation_shape, .plan = activation_plan,               \
         .release = activation_release, .forward = activation_forward,                              \
         .inverse = activation_inverse, .reach = activation_reach, .needs = activation_needs,       \
-        .keeps = activation_keeps                                                                  \
+        .keeps = activation_keeps, .blocks = activation_blocks, .frame = activation_frame          \
     }
 
 const op_class op_relu = {.type = "Relu",
@@ -298,7 +349,9 @@ const op_class op_relu = {.type = "Relu",
                           .inverse = relu_inverse,
                           .reach = reach_same,
                           .needs = needs_same,
-                          .keeps = relu_keeps};
+                          .keeps = relu_keeps,
+                          .blocks = blocks_alike,
+                          .frame = frame_same};
 
 const op_class op_activations[OP_ACTIVATIONS] = {
     ACTIVATION("LeakyRelu", 1), ACTIVATION("ThresholdedRelu", 1),

@@ -21,8 +21,9 @@ typedef struct operand {
 typedef struct arithmetic {
     kind kind;
     kernel *forward;
-    operand *operand; /* [n_in] */
-    grid *grid;       /* [n_in] step i joins operand i to what came before; the first is not used */
+    kernel *rectified; /* of Add: max(a + b, 0) */
+    operand *operand;  /* [n_in] */
+    grid *grid; /* [n_in] step i joins operand i to what came before; the first is not used */
 } arithmetic;
 
 static deconv_status arithmetic_init(op *op)
@@ -69,6 +70,36 @@ done:
     return status;
 }
 
+/* ---- Layouts and windows of signals ---- */
+
+static bool all_alike(const op *op)
+{
+    for (int i = 0; i < op->n_in; i++)
+        if (op->is_weight[i] || !shape_equal(&op->in_shape[i], &op->out_shape[0]))
+            return false;
+    return true;
+}
+
+/* Operands of one shape may be taken as one long row. Division would divide the empty lanes. */
+static op_blocks arithmetic_blocks(const op *op, int block)
+{
+    const arithmetic *f = op->state;
+
+    (void)block;
+    return all_alike(op) && f->kind != DIV ? BLOCKS_ALIKE : BLOCKS_NEVER;
+}
+
+static bool arithmetic_frame(const op *op, deconv_rule rule, uint32_t flags,
+                             const window_frame *out, window_frame *in)
+{
+    const arithmetic *f = op->state;
+
+    (void)rule;
+    (void)flags;
+    *in = *out;
+    return all_alike(op) && f->kind == ADD;
+}
+
 /* ---- Plan ---- */
 
 /* The way back to operand `i`, by kind and operand: y = a + b, a - b, a b, a / b. */
@@ -82,12 +113,13 @@ static deconv_status plan_inverse(op *op, int i)
                                         {SUM_OVER, SUM_TIMES}};
     arithmetic *f = op->state;
     operand *x = &f->operand[i];
-    const shape *y = &op->out_shape[0];
+    const shape row = {1, {layout_floats(&op->out_shape[0], op->out_block[0])}};
+    const shape *y = op->out_block[0] > 1 ? &row : &op->out_shape[0];
     int which = i > 0; /* of Sum's operands all but the first are alike */
-    const shape *other = f->kind == ADD ? y : &op->in_shape[!which];
+    const shape *other = f->kind == ADD || op->out_block[0] > 1 ? y : &op->in_shape[!which];
     const char *name = kernel_name[f->kind][which];
 
-    x->full = shape_count(&op->in_shape[i]) == shape_count(y);
+    x->full = shape_count(&op->in_shape[i]) == shape_count(&op->out_shape[0]);
     if (!x->full)
         return sums_plan(op->ctx, y, &op->in_shape[i], term[f->kind][which], other, &x->sums);
     if (f->kind == DIV && which == 1)
@@ -100,15 +132,20 @@ static deconv_status plan_inverse(op *op, int i)
 static deconv_status arithmetic_plan(op *op)
 {
     static const char *const kernel_name[] = {"add", "subtract", "multiply", "divide"};
+    const shape row = {1, {layout_floats(&op->out_shape[0], op->out_block[0])}};
     arithmetic *f = op->state;
     deconv_status status;
 
     TRY(kernel_create(op->ctx, "arithmetic.cl", "", kernel_name[f->kind], &f->forward));
+    if (f->kind == ADD)
+        TRY(kernel_create(op->ctx, "arithmetic.cl", "", "add_rectified", &f->rectified));
     TRY_ALLOC(f->operand, op->ctx, (size_t)op->n_in);
     TRY_ALLOC(f->grid, op->ctx, (size_t)op->n_in);
     for (int i = 0; i < op->n_in; i++) {
         f->grid[i] = grid_make(&op->out_shape[0], i > 1 ? &op->out_shape[0] : &op->in_shape[0],
                                &op->in_shape[i]);
+        if (op->out_block[0] > 1)
+            f->grid[i] = grid_make(&row, &row, &row);
         if (!op->is_weight[i])
             TRY(plan_inverse(op, i));
     }
@@ -121,6 +158,7 @@ static void arithmetic_release(op *op)
     arithmetic *f = op->state;
 
     kernel_free(f->forward);
+    kernel_free(f->rectified);
     for (int i = 0; f->operand && i < op->n_in; i++) {
         kernel_free(f->operand[i].kernel);
         sums_release(&f->operand[i].sums);
@@ -150,7 +188,8 @@ static deconv_status arithmetic_forward(op *op, const op_pass *pass)
     if (op->n_in == 1)
         return tensor_copy(pass->in[0], y);
     for (int i = 1; i < op->n_in; i++)
-        TRY(join(f->forward, &f->grid[i], i > 1 ? y : pass->in[0], pass->in[i], y));
+        TRY(join(pass->rectify && i == op->n_in - 1 ? f->rectified : f->forward, &f->grid[i],
+                 i > 1 ? y : pass->in[0], pass->in[i], y));
 done:
     return status;
 }
@@ -252,15 +291,16 @@ static box arithmetic_needs(const op *op, int output, const box *out, int input)
     return broadcast_needs(&op->in_shape[input], &op->out_shape[output], out);
 }
 
-#define ARITHMETIC(TYPE, MIN, MAX)                                                                 \
+#define ARITHMETIC(TYPE, MIN, MAX, BITS)                                                           \
     {                                                                                              \
         .type = TYPE, .min_in = (MIN), .max_in = (MAX), .max_out = 1,                              \
         .state_size = sizeof(arithmetic), .init = arithmetic_init, .shape = arithmetic_shape,      \
         .plan = arithmetic_plan, .release = arithmetic_release, .forward = arithmetic_forward,     \
         .inverse = arithmetic_inverse, .reach = arithmetic_reach, .needs = arithmetic_needs,       \
-        .keeps = arithmetic_keeps, .passes_signal = arithmetic_passes                              \
+        .keeps = arithmetic_keeps, .passes_signal = arithmetic_passes,                             \
+        .blocks = arithmetic_blocks, .frame = arithmetic_frame, .rectifies = (BITS)                \
     }
 
-const op_class op_arithmetic[OP_ARITHMETIC] = {ARITHMETIC("Add", 2, 2), ARITHMETIC("Sub", 2, 2),
-                                               ARITHMETIC("Mul", 2, 2), ARITHMETIC("Div", 2, 2),
-                                               ARITHMETIC("Sum", 1, OP_MANY)};
+const op_class op_arithmetic[OP_ARITHMETIC] = {
+    ARITHMETIC("Add", 2, 2, RECTIFIES_FORWARD), ARITHMETIC("Sub", 2, 2, 0),
+    ARITHMETIC("Mul", 2, 2, 0), ARITHMETIC("Div", 2, 2, 0), ARITHMETIC("Sum", 1, OP_MANY, 0)};

@@ -1,8 +1,8 @@
 /* AveragePool. The inverse spreads each window's signal over its cells: divided by their number
  * (the adjoint) or, with DECONV_INVERSE_AVERAGE_COPY, whole. */
+#include "broadcast.h"
 #include "classes.h"
 #include "pool.h"
-#include "signal.h"
 
 typedef struct average_pool {
     pool pool; /* first: pool.c works on it */
@@ -35,13 +35,7 @@ done:
 
 static deconv_status average_pool_plan(op *op)
 {
-    pool *p = op->state;
-    deconv_status status = DECONV_OK;
-
-    TRY(kernel_create(op->ctx, "pool.cl", "", "average_pool_forward", &p->forward));
-    TRY(kernel_create(op->ctx, "pool.cl", "", "average_pool_inverse", &p->inverse));
-done:
-    return status;
+    return pool_plan(op, "average_pool");
 }
 
 static deconv_status average_pool_forward(op *op, const op_pass *pass)
@@ -54,25 +48,30 @@ static deconv_status average_pool_forward(op *op, const op_pass *pass)
     arg_buffer(k, pass->out[0]->data);
     arg_int(k, a->count_padding);
     arg_struct(k, &a->pool.sizes, sizeof a->pool.sizes);
-    return kernel_launch(k, a->pool.sizes.out_w, a->pool.sizes.out_h, a->pool.sizes.planes);
+    return pool_launch_forward(&a->pool);
 }
 
 static deconv_status average_pool_inverse(op *op, const op_pass *pass)
 {
     average_pool *a = op->state;
+    const pool_frames frames = pool_frames_of(&a->pool, pass);
     kernel *k = a->pool.inverse;
 
     if (!pass->signal_in[0])
         return DECONV_OK;
     if (!pass->signal_out[0])
-        return signal_clear(op, pass->signal_in[0]);
+        return tensor_clear(pass->signal_in[0]);
     kernel_begin(k);
     arg_buffer(k, pass->signal_out[0]->data);
     arg_buffer(k, pass->signal_in[0]->data);
+    arg_buffer(k, pass->windows ? pass->windows->seeds : NULL);
+    arg_int(k, pool_windows_of(&a->pool, pass));
     arg_int(k, a->count_padding);
     arg_int(k, (pass->flags & DECONV_INVERSE_AVERAGE_COPY) != 0);
+    arg_int(k, pass->rectify);
     arg_struct(k, &a->pool.sizes, sizeof a->pool.sizes);
-    return kernel_launch(k, a->pool.sizes.in_w, a->pool.sizes.in_h, a->pool.sizes.planes);
+    arg_struct(k, &frames, sizeof frames);
+    return pool_launch_inverse(&a->pool, pass);
 }
 
 const op_class op_average_pool = {
@@ -89,4 +88,7 @@ const op_class op_average_pool = {
     .inverse = average_pool_inverse,
     .reach = pool_reach,
     .needs = pool_needs,
+    .blocks = blocks_alike,
+    .rectifies = RECTIFIES_BACK,
+    .frame = pool_frame,
 };

@@ -242,7 +242,7 @@ void sums_release(sums *s)
 
 static size_t tensor_bytes(const tensor *t)
 {
-    return (size_t)shape_count(&t->shape) * sizeof(float);
+    return (size_t)layout_floats(&t->shape, t->block) * sizeof(float);
 }
 
 deconv_status tensor_copy(const tensor *from, tensor *to)
@@ -257,7 +257,7 @@ deconv_status tensor_clear(tensor *t)
 
 deconv_status tensor_rectify(kernel *rectify, const tensor *from, tensor *to)
 {
-    int64_t count = shape_count(&to->shape);
+    int64_t count = layout_floats(&to->shape, to->block);
 
     kernel_begin(rectify);
     arg_buffer(rectify, from->data);

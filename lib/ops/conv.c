@@ -1,6 +1,7 @@
 /* Conv, and what it shares with ConvTranspose. How a convolution is computed is lib/conv's. */
 #include "classes.h"
 #include "conv.h"
+#include "conv_tasks.h"
 #include "signal.h"
 
 #include <inttypes.h>
@@ -56,17 +57,26 @@ done:
     return status;
 }
 
+conv_task conv_task_of(const op *op, conv_direction direction, int in_block, int out_block)
+{
+    const conv *c = op->state;
+    bool forward = direction == CONV_FORWARD;
+
+    return (conv_task){.ctx = op->ctx,
+                       .name = op->name,
+                       .problem = c->problem,
+                       .direction = direction,
+                       .scratch = op->scratch,
+                       .src_block = forward ? in_block : out_block,
+                       .dst_block = forward ? out_block : in_block};
+}
+
 deconv_status conv_plan_direction(op *op, conv_direction direction)
 {
     conv *c = op->state;
     const tensor *weights = op->weight[1];
 
-    const conv_task task = {.ctx = op->ctx,
-                            .problem = c->problem,
-                            .direction = direction,
-                            .scratch = op->scratch,
-                            .src_block = 1,
-                            .dst_block = 1};
+    const conv_task task = conv_task_of(op, direction, op->in_block[0], op->out_block[0]);
 
     return convolution_create(&task, weights ? weights->data : NULL,
                               direction == CONV_FORWARD ? &c->forward : &c->adjoint);
@@ -74,18 +84,21 @@ deconv_status conv_plan_direction(op *op, conv_direction direction)
 
 deconv_status conv_run(const op *op, convolution *c, const op_pass *pass)
 {
-    return convolution_run(c,
-                           &(conv_operands){.src = pass->in[0]->data,
-                                            .weights = pass->in[1]->data,
-                                            .bias = op_has_input(op, 2) ? pass->in[2]->data : NULL,
-                                            .dst = pass->out[0]->data});
+    const tensor *bias = op_has_input(op, 2) ? pass->in[2] : NULL;
+
+    return convolution_run(c, &(conv_operands){.src = pass->in[0]->data,
+                                               .weights = pass->in[1]->data,
+                                               .bias = bias ? bias->data : NULL,
+                                               .dst = pass->out[0]->data,
+                                               .relu = pass->rectify});
 }
 
 deconv_status conv_run_back(convolution *c, const op_pass *pass)
 {
     return convolution_run(c, &(conv_operands){.src = pass->signal_out[0]->data,
                                                .weights = pass->in[1]->data,
-                                               .dst = pass->signal_in[0]->data});
+                                               .dst = pass->signal_in[0]->data,
+                                               .relu = pass->rectify});
 }
 
 void conv_release(op *op)
@@ -94,6 +107,18 @@ void conv_release(op *op)
 
     convolution_free(c->forward);
     convolution_free(c->adjoint);
+}
+
+bool conv_task_in(const op *op, deconv_direction direction, conv_task *task)
+{
+    bool transposed = op->class == &op_conv_transpose;
+
+    if (op->class != &op_conv && !transposed)
+        return false;
+    *task =
+        conv_task_of(op, (direction == DECONV_FORWARD) != transposed ? CONV_FORWARD : CONV_ADJOINT,
+                     op->in_block[0], op->out_block[0]);
+    return true;
 }
 
 /* Channels to.. of the groups that channels from->from[1]..to[1] of `count` belong to. */
@@ -302,7 +327,64 @@ static deconv_status conv_inverse(op *op, const op_pass *pass)
         return DECONV_OK;
     if (!pass->signal_out[0])
         return signal_clear(op, pass->signal_in[0]);
-    return conv_run_back(c->adjoint, pass);
+    return conv_run_back(pass->windows ? pass->windows->plan : c->adjoint, pass);
+}
+
+/* ---- Layouts and windows of signals ---- */
+
+static op_blocks conv_blocks(const op *op, int block)
+{
+    (void)op;
+    (void)block;
+    return BLOCKS_EACH;
+}
+
+static bool conv_takes_blocks(const op *op, int in_block, int out_block)
+{
+    conv_task forward = conv_task_of(op, CONV_FORWARD, in_block, out_block);
+    conv_task adjoint = conv_task_of(op, CONV_ADJOINT, in_block, out_block);
+
+    return convolution_can(&forward) && convolution_can(&adjoint);
+}
+
+static bool conv_frame(const op *op, deconv_rule rule, uint32_t flags, const window_frame *out,
+                       window_frame *in)
+{
+    const conv *c = op->state;
+
+    (void)rule;
+    (void)flags;
+    return spatial_frame(&c->windows, &op->in_shape[0], out, in);
+}
+
+/* Windows meet as whole maps do, only that a window of inputs starts where its outputs' first tap
+ * reads: there is no padding left, or less than none. Whole maps keep theirs. */
+static deconv_status conv_plan_windows(op *op, const windows *w, void **plan)
+{
+    const conv *c = op->state;
+    conv_task task = conv_task_of(op, CONV_ADJOINT, op->in_block[0], op->out_block[0]);
+    convolution *adjoint = NULL;
+    deconv_status status = DECONV_OK;
+
+    *plan = NULL;
+    task.whole = &c->problem;
+    task.problem.batch = w->count;
+    for (int i = 0; i < 2; i++) {
+        task.problem.in_size[i] = w->in.size[i];
+        task.problem.out_size[i] = w->out.size[i];
+        task.problem.pad[i] =
+            c->problem.pad[i] + w->in.offset[i] - w->out.offset[i] * c->problem.stride[i];
+    }
+    TRY(convolution_create(&task, op->weight[1]->data, &adjoint));
+    *plan = adjoint;
+done:
+    return status;
+}
+
+static void conv_release_windows(op *op, void *plan)
+{
+    (void)op;
+    convolution_free(plan);
 }
 
 static box conv_needs(const op *op, int output, const box *out, int input)
@@ -340,4 +422,10 @@ const op_class op_conv = {
     .inverse = conv_inverse,
     .reach = conv_reach,
     .needs = conv_needs,
+    .blocks = conv_blocks,
+    .takes_blocks = conv_takes_blocks,
+    .rectifies = RECTIFIES_FORWARD | RECTIFIES_BACK,
+    .frame = conv_frame,
+    .plan_windows = conv_plan_windows,
+    .release_windows = conv_release_windows,
 };

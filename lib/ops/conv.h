@@ -20,6 +20,8 @@ deconv_status conv_read(op *op);
  * check of the bias, one value for each of `bias_channels`. */
 deconv_status conv_set_problem(op *op, int64_t in_channels, int64_t out_channels,
                                int64_t bias_channels);
+/* One direction of it as a task for the engine, its sides in these layouts. */
+conv_task conv_task_of(const op *op, conv_direction direction, int in_block, int out_block);
 /* Plans one direction of the problem. */
 deconv_status conv_plan_direction(op *op, conv_direction direction);
 /* Enqueue a planned direction between a pass's operands, or its signals. */

@@ -83,6 +83,8 @@ static deconv_status global_average_forward(op *op, const op_pass *pass)
 static deconv_status global_average_inverse(op *op, const op_pass *pass)
 {
     global_pool *g = op->state;
+    const windows *w = pass->windows;
+    int64_t planes = w ? w->count * op->in_shape[0].dim[1] : g->planes;
 
     if (!pass->signal_in[0])
         return DECONV_OK;
@@ -92,12 +94,21 @@ static deconv_status global_average_inverse(op *op, const op_pass *pass)
     arg_buffer(g->inverse, pass->signal_out[0]->data);
     arg_buffer(g->inverse, pass->signal_in[0]->data);
     arg_int(g->inverse, (pass->flags & DECONV_INVERSE_AVERAGE_COPY) != 0);
-    arg_int(g->inverse, g->planes);
+    arg_int(g->inverse, planes);
     arg_int(g->inverse, g->cells);
-    return kernel_launch(g->inverse, g->cells, g->planes, 1);
+    return kernel_launch(g->inverse, g->cells, planes, 1);
 }
 
 /* ---- GlobalMaxPool ---- */
+
+static bool global_average_frame(const op *op, deconv_rule rule, uint32_t flags,
+                                 const window_frame *out, window_frame *in)
+{
+    (void)rule;
+    (void)flags;
+    *in = frame_whole(&op->in_shape[0]);
+    return frame_is_whole(out);
+}
 
 static deconv_status global_max_forward(op *op, const op_pass *pass)
 {
@@ -175,6 +186,7 @@ const op_class op_global_average_pool = {
     .inverse = global_average_inverse,
     .reach = global_pool_reach,
     .needs = global_pool_needs,
+    .frame = global_average_frame,
 };
 
 const op_class op_global_max_pool = {

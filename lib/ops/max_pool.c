@@ -1,8 +1,8 @@
 /* MaxPool with switches: the forward pass records which cell each window chose, and the inverse
  * hands each window's signal to that cell (Zeiler & Fergus 2013, section 2.1, "unpooling"). */
+#include "broadcast.h"
 #include "classes.h"
 #include "pool.h"
-#include "signal.h"
 
 #include <inttypes.h>
 
@@ -37,13 +37,7 @@ done:
 
 static deconv_status max_pool_plan(op *op)
 {
-    pool *p = op->state;
-    deconv_status status = DECONV_OK;
-
-    TRY(kernel_create(op->ctx, "pool.cl", "", "max_pool_forward", &p->forward));
-    TRY(kernel_create(op->ctx, "pool.cl", "", "max_pool_inverse", &p->inverse));
-done:
-    return status;
+    return pool_plan(op, "max_pool");
 }
 
 static deconv_status max_pool_forward(op *op, const op_pass *pass)
@@ -55,28 +49,33 @@ static deconv_status max_pool_forward(op *op, const op_pass *pass)
     arg_buffer(p->forward, pass->out[0]->data);
     arg_buffer(p->forward, pass->kept);
     arg_struct(p->forward, &p->sizes, sizeof p->sizes);
-    return kernel_launch(p->forward, p->sizes.out_w, p->sizes.out_h, p->sizes.planes);
+    return pool_launch_forward(p);
 }
 
 static deconv_status max_pool_inverse(op *op, const op_pass *pass)
 {
     pool *p = op->state;
+    const pool_frames frames = pool_frames_of(p, pass);
 
     if (!pass->signal_in[0])
         return DECONV_OK;
     if (!pass->signal_out[0])
-        return signal_clear(op, pass->signal_in[0]);
+        return tensor_clear(pass->signal_in[0]);
     kernel_begin(p->inverse);
     arg_buffer(p->inverse, pass->signal_out[0]->data);
     arg_buffer(p->inverse, pass->kept);
     arg_buffer(p->inverse, pass->signal_in[0]->data);
+    arg_buffer(p->inverse, pass->windows ? pass->windows->seeds : NULL);
+    arg_int(p->inverse, pool_windows_of(p, pass));
+    arg_int(p->inverse, pass->rectify);
     arg_struct(p->inverse, &p->sizes, sizeof p->sizes);
-    return kernel_launch(p->inverse, p->sizes.in_w, p->sizes.in_h, p->sizes.planes);
+    arg_struct(p->inverse, &frames, sizeof frames);
+    return pool_launch_inverse(p, pass);
 }
 
 static size_t max_pool_keep_bytes(const op *op)
 {
-    return (size_t)shape_count(&op->out_shape[0]) * sizeof(int32_t);
+    return (size_t)layout_floats(&op->out_shape[0], op->out_block[0]) * sizeof(int32_t);
 }
 
 const op_class op_max_pool = {
@@ -94,4 +93,7 @@ const op_class op_max_pool = {
     .reach = pool_reach,
     .needs = pool_needs,
     .keep_bytes = max_pool_keep_bytes,
+    .blocks = blocks_alike,
+    .rectifies = RECTIFIES_BACK,
+    .frame = pool_frame,
 };

@@ -7,17 +7,19 @@
 /* planes of cl/normalize.cl: a tensor as batch x channels x inner. */
 typedef struct planes {
     int32_t inner, channels, batch, flat;
+    int32_t block, blocks;
 } planes;
 
-static planes planes_of(const shape *x)
+static planes planes_of(const shape *x, int block)
 {
-    planes p = {.inner = 1, .channels = 1, .batch = (int32_t)x->dim[0]};
+    planes p = {.inner = 1, .channels = 1, .batch = (int32_t)x->dim[0], .block = block};
 
     if (x->rank > 1) {
         p.channels = (int32_t)x->dim[1];
         p.inner = (int32_t)shape_span(x, 2, x->rank);
     }
-    p.flat = planes_flat(p.channels, p.batch);
+    p.blocks = (p.channels + block - 1) / block;
+    p.flat = planes_flat(p.blocks, p.batch);
     return p;
 }
 
@@ -63,7 +65,7 @@ static deconv_status batch_norm_shape(op *op)
 
     if (x->rank < 1)
         OP_FAIL(op, DECONV_ERROR_INVALID, "BatchNormalization of a scalar");
-    n->planes = planes_of(x);
+    n->planes = planes_of(x, 1);
     for (int i = SCALE; i <= VARIANCE; i++)
         if (op->in_shape[i].rank != 1 || op->in_shape[i].dim[0] != n->planes.channels)
             OP_FAIL(op, DECONV_ERROR_INVALID,
@@ -80,6 +82,7 @@ static deconv_status batch_norm_plan(op *op)
     batch_norm *n = op->state;
     deconv_status status;
 
+    n->planes = planes_of(&op->in_shape[0], op->in_block[0]);
     TRY(kernel_create(op->ctx, "normalize.cl", "", "batch_forward", &n->forward));
     TRY(kernel_create(op->ctx, "normalize.cl", "", "batch_inverse", &n->inverse));
 done:
@@ -94,11 +97,11 @@ static void batch_norm_release(op *op)
     kernel_free(n->inverse);
 }
 
-static deconv_status batch_norm_launch(const batch_norm *n, kernel *k)
+static deconv_status batch_norm_launch(const batch_norm *n, kernel *k, const planes *p)
 {
-    arg_struct(k, &n->planes, sizeof n->planes);
+    arg_struct(k, p, sizeof *p);
     arg_float(k, n->epsilon);
-    return launch_planes(k, n->planes.inner, n->planes.channels, n->planes.batch);
+    return launch_planes(k, (int64_t)p->inner * p->block, p->blocks, p->batch);
 }
 
 static deconv_status batch_norm_forward(op *op, const op_pass *pass)
@@ -109,23 +112,25 @@ static deconv_status batch_norm_forward(op *op, const op_pass *pass)
     for (int i = 0; i <= VARIANCE; i++)
         arg_buffer(n->forward, pass->in[i]->data);
     arg_buffer(n->forward, pass->out[0]->data);
-    return batch_norm_launch(n, n->forward);
+    return batch_norm_launch(n, n->forward, &n->planes);
 }
 
 static deconv_status batch_norm_inverse(op *op, const op_pass *pass)
 {
     const batch_norm *n = op->state;
+    planes p; /* of the signals, which may be windows */
 
     if (!pass->signal_in[0])
         return DECONV_OK;
     if (!pass->signal_out[0])
         return tensor_clear(pass->signal_in[0]);
+    p = planes_of(&pass->signal_in[0]->shape, op->in_block[0]);
     kernel_begin(n->inverse);
     arg_buffer(n->inverse, pass->signal_out[0]->data);
     arg_buffer(n->inverse, pass->in[SCALE]->data);
     arg_buffer(n->inverse, pass->in[VARIANCE]->data);
     arg_buffer(n->inverse, pass->signal_in[0]->data);
-    return batch_norm_launch(n, n->inverse);
+    return batch_norm_launch(n, n->inverse, &p);
 }
 
 /* A statistic concerns its channel and nothing else. */
@@ -171,7 +176,9 @@ const op_class op_batch_normalization = {.type = "BatchNormalization",
                                          .forward = batch_norm_forward,
                                          .inverse = batch_norm_inverse,
                                          .reach = batch_norm_reach,
-                                         .needs = batch_norm_needs};
+                                         .needs = batch_norm_needs,
+                                         .blocks = blocks_alike,
+                                         .frame = frame_same};
 
 /* ---- LRN ---- */
 
@@ -208,7 +215,7 @@ static deconv_status lrn_init(op *op)
         OP_FAIL(op, DECONV_ERROR_INVALID, "LRN of %s, which has no channels",
                 shape_text(x, text, sizeof text));
     w->alpha /= (float)size;
-    w->planes = planes_of(x);
+    w->planes = planes_of(x, 1);
     channels = w->planes.channels;
     w->below = (int32_t)((size - 1) / 2);
     w->above = (int32_t)(size / 2);
@@ -230,6 +237,7 @@ static deconv_status lrn_plan(op *op)
     lrn *n = op->state;
     deconv_status status;
 
+    n->window.planes = planes_of(&op->in_shape[0], op->in_block[0]);
     TRY(kernel_create(op->ctx, "normalize.cl", "", "lrn_forward", &n->forward));
     TRY(kernel_create(op->ctx, "normalize.cl", "", "lrn_inverse", &n->inverse));
 done:
@@ -249,7 +257,7 @@ static deconv_status lrn_launch(const lrn *n, kernel *k)
     const planes *p = &n->window.planes;
 
     arg_struct(k, &n->window, sizeof n->window);
-    return launch_planes(k, p->inner, p->channels, p->batch);
+    return launch_planes(k, (int64_t)p->inner * p->block, p->blocks, p->batch);
 }
 
 static deconv_status lrn_forward(op *op, const op_pass *pass)
@@ -291,6 +299,13 @@ static bool lrn_passes(const op *op, deconv_rule rule, uint32_t flags)
     (void)op;
     (void)rule;
     return !(flags & DECONV_INVERSE_LRN_DERIVATIVE);
+}
+
+static bool lrn_frame(const op *op, deconv_rule rule, uint32_t flags, const window_frame *out,
+                      window_frame *in)
+{
+    *in = *out;
+    return lrn_passes(op, rule, flags);
 }
 
 /* Widens a box by channels, clipped to those there are. */
@@ -337,4 +352,6 @@ const op_class op_lrn = {.type = "LRN",
                          .reach = lrn_reach,
                          .needs = lrn_needs,
                          .keeps = lrn_keeps,
-                         .passes_signal = lrn_passes};
+                         .passes_signal = lrn_passes,
+                         .blocks = blocks_alike,
+                         .frame = lrn_frame};

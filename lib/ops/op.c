@@ -29,7 +29,12 @@ static deconv_status copy_lists(op *op, const deconv_attr *attrs, const shape *i
     TRY_ALLOC(op->is_weight, op->ctx, (size_t)op->n_in + 1);
     TRY_ALLOC(op->weight, op->ctx, (size_t)op->n_in + 1);
     TRY_ALLOC(op->out_shape, op->ctx, (size_t)op->n_out + 1);
+    TRY_ALLOC(op->in_block, op->ctx, (size_t)op->n_in + 1);
+    TRY_ALLOC(op->out_block, op->ctx, (size_t)op->n_out + 1);
+    for (int i = 0; i < op->n_out; i++)
+        op->out_block[i] = 1;
     for (int i = 0; i < op->n_in; i++) {
+        op->in_block[i] = 1;
         op->in_shape[i] = in_shape[i];
         op->constant[i] = constant ? constant[i] : NULL;
         op->is_weight[i] = is_weight && is_weight[i];
@@ -148,6 +153,8 @@ void op_free(op *op)
     mem_free(op->ctx, (void *)op->constant);
     mem_free(op->ctx, (void *)op->weight);
     mem_free(op->ctx, op->is_weight);
+    mem_free(op->ctx, op->in_block);
+    mem_free(op->ctx, op->out_block);
     mem_free(op->ctx, op);
 }
 
@@ -245,6 +252,10 @@ static deconv_status param_constant(const op *op, const char *name, int input, b
     if (op->constant[input]->is_float != is_float)
         OP_FAIL(op, DECONV_ERROR_FORMAT, "%s of %s must be %s", name, op->class->type,
                 is_float ? "floats" : "integers");
+    if (!op->constant[input]->data)
+        OP_FAIL(op, DECONV_ERROR_UNSUPPORTED,
+                "%s of %s has %lld values; that is no list of settings", name, op->class->type,
+                (long long)shape_count(&op->constant[input]->shape));
     *out = op->constant[input];
 done:
     return status;
@@ -367,4 +378,21 @@ box reach_all(const op *op, int input, const box *in, int output)
     (void)input;
     return box_is_empty(in) ? box_empty(op->out_shape[output].rank)
                             : box_whole(&op->out_shape[output]);
+}
+
+bool frame_same(const op *op, deconv_rule rule, uint32_t flags, const window_frame *out,
+                window_frame *in)
+{
+    (void)op;
+    (void)rule;
+    (void)flags;
+    *in = *out;
+    return true;
+}
+
+op_blocks blocks_alike(const op *op, int block)
+{
+    (void)op;
+    (void)block;
+    return BLOCKS_ALIKE;
 }

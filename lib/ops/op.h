@@ -6,6 +6,7 @@
 
 #include "../scratch.h"
 #include "../tensor.h"
+#include "../window.h"
 
 /* A box of elements of one tensor, from inclusive, to exclusive, in every dimension (the batch
  * too). Empty when from >= to in any dimension. rank equals the tensor's. */
@@ -44,7 +45,21 @@ typedef struct op_pass {
      * goes (NULL: not wanted). What is wanted is overwritten whole. */
     const tensor *const *signal_out;
     tensor *const *signal_in;
+
+    /* The Relu that follows (forward: of the output, inverse: below the input) is done here: what
+     * is below zero becomes zero. Only for classes that say `rectifies`. */
+    bool rectify;
+
+    /* Inverse only: the signals are windows, a batch of its own, and activations whole tensors.
+     * NULL: signals have the operator's own shapes. Only where class->frame said yes. */
+    const windows *windows;
 } op_pass;
+
+enum { RECTIFIES_FORWARD = 1, RECTIFIES_BACK = 2 };
+
+/* Whether maps of an operator may be stored in blocks of channels (tensor.h). Alike: all of them or
+ * none. Each: as op_class.takes_blocks says. */
+typedef enum op_blocks { BLOCKS_NEVER, BLOCKS_ALIKE, BLOCKS_EACH } op_blocks;
 
 struct op_class {
     const char *type; /* ONNX operator type */
@@ -88,6 +103,23 @@ struct op_class {
     bool (*is_view)(const op *op);
     /* The inverse under `rule` hands R through unchanged from output 0 to input 0. NULL: never. */
     bool (*passes_signal)(const op *op, deconv_rule rule, uint32_t flags);
+
+    /* Maps in blocks of `block` channels; the graph then sets op->in_block and op->out_block before
+     * plan. NULL: never. */
+    op_blocks (*blocks)(const op *op, int block);
+    /* BLOCKS_EACH: may input 0 and output 0 be stored like this? */
+    bool (*takes_blocks)(const op *op, int in_block, int out_block);
+    /* RECTIFIES_...: which passes may be asked to rectify. */
+    int rectifies;
+
+    /* The inverse of windows (lib/window.h). The frame of the inputs' signals for that of the
+     * output's; false where this operator's inverse needs whole tensors. NULL: always. */
+    bool (*frame)(const op *op, deconv_rule rule, uint32_t flags, const window_frame *out,
+                  window_frame *in);
+    /* What an inverse over `w->count` windows of these frames needs besides plan_inverse; handed
+     * back as windows.plan and released by release_windows. NULL: nothing. */
+    deconv_status (*plan_windows)(op *op, const windows *w, void **plan);
+    void (*release_windows)(op *op, void *plan);
 };
 
 #define KEEP_INPUT(i)  (1u << (i))
@@ -109,6 +141,8 @@ struct op {
     const tensor *
         *weight;      /* [n_in] a constant on the device, known before the first run; else NULL */
     scratch *scratch; /* shared with the operators of the same network */
+    int *in_block;    /* [n_in] layout of each input and its signal: 1 unless the graph says more */
+    int *out_block;   /* [n_out] */
     bool planned, planned_inverse;
     void *state;
 };
@@ -171,5 +205,9 @@ box needs_same(const op *op, int output, const box *out, int input);
 box reach_same(const op *op, int input, const box *in, int output);
 box needs_all(const op *op, int output, const box *out, int input);
 box reach_all(const op *op, int input, const box *in, int output);
+/* op_class.frame and op_class.blocks of operators that work position by position. */
+bool frame_same(const op *op, deconv_rule rule, uint32_t flags, const window_frame *out,
+                window_frame *in);
+op_blocks blocks_alike(const op *op, int block);
 
 #endif

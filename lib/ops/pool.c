@@ -1,6 +1,8 @@
 /* What MaxPool and AveragePool share: attributes, sizes, boxes. */
 #include "pool.h"
 
+#include <stdio.h>
+
 deconv_status pool_init(op *op)
 {
     pool *p = op->state;
@@ -28,7 +30,8 @@ deconv_status pool_resolve(op *op)
     }
     TRY(shape_make(op->ctx, op->name, out.dim, (size_t)out.rank, &op->out_shape[0]));
     p->sizes = (pool_shape){
-        .planes = (int32_t)(in->dim[0] * in->dim[1]),
+        .planes = (int32_t)in->dim[1],
+        .batch = (int32_t)in->dim[0],
         .in_h = (int32_t)h->in,
         .in_w = (int32_t)w->in,
         .out_h = (int32_t)h->out,
@@ -46,6 +49,72 @@ deconv_status pool_resolve(op *op)
     };
 done:
     return status;
+}
+
+deconv_status pool_plan(op *op, const char *name)
+{
+    pool *p = op->state;
+    char options[32], kernel[48];
+    int block = op->in_block[0];
+    deconv_status status = DECONV_OK;
+
+    p->sizes.planes = (int32_t)((op->in_shape[0].dim[1] + block - 1) / block);
+    snprintf(options, sizeof options, "-DLANES=%d", block);
+    snprintf(kernel, sizeof kernel, "%s_forward", name);
+    TRY(kernel_create(op->ctx, "pool.cl", options, kernel, &p->forward));
+    snprintf(kernel, sizeof kernel, "%s_inverse", name);
+    TRY(kernel_create(op->ctx, "pool.cl", options, kernel, &p->inverse));
+done:
+    return status;
+}
+
+/* Groups along the rows, of no more items than a row has. */
+static deconv_status launch_cells(kernel *k, int64_t x, int64_t y, int64_t z)
+{
+    size_t across = 1;
+
+    while (across < 16 && (int64_t)across * 2 <= x)
+        across *= 2;
+    return kernel_launch_groups(k, x, y, z, across, 1, 1);
+}
+
+deconv_status pool_launch_forward(const pool *p)
+{
+    return launch_cells(p->forward, p->sizes.out_w, p->sizes.out_h,
+                        (int64_t)p->sizes.planes * p->sizes.batch);
+}
+
+pool_frames pool_frames_of(const pool *p, const op_pass *pass)
+{
+    pool_frames f = {.out = {.size = {p->sizes.out_h, p->sizes.out_w}},
+                     .in = {.size = {p->sizes.in_h, p->sizes.in_w}}};
+
+    if (pass->windows)
+        f = (pool_frames){pass->windows->out, pass->windows->in};
+    return f;
+}
+
+int64_t pool_windows_of(const pool *p, const op_pass *pass)
+{
+    return pass->windows ? pass->windows->count : p->sizes.batch;
+}
+
+deconv_status pool_launch_inverse(const pool *p, const op_pass *pass)
+{
+    const pool_frames f = pool_frames_of(p, pass);
+
+    return launch_cells(p->inverse, f.in.size[1], f.in.size[0],
+                        p->sizes.planes * pool_windows_of(p, pass));
+}
+
+bool pool_frame(const op *op, deconv_rule rule, uint32_t flags, const window_frame *out,
+                window_frame *in)
+{
+    const pool *p = op->state;
+
+    (void)rule;
+    (void)flags;
+    return spatial_frame(&p->windows, &op->in_shape[0], out, in);
 }
 
 void pool_release(op *op)

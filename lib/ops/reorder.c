@@ -408,6 +408,98 @@ done:
     return status;
 }
 
+static bool concat_joins_channels(const op *op)
+{
+    const reorder *r = op->state;
+
+    return op->in_shape[0].rank >= 3 && (op->n_in == 1 || r->piece[1].out_from[1] > 0);
+}
+
+/* A block of the result comes from one operand whole. */
+static op_blocks concat_blocks(const op *op, int block)
+{
+    if (!concat_joins_channels(op))
+        return BLOCKS_NEVER;
+    for (int i = 0; i < op->n_in; i++)
+        if (op->in_shape[i].dim[1] % block != 0)
+            return BLOCKS_NEVER;
+    return BLOCKS_ALIKE;
+}
+
+static bool concat_frame(const op *op, deconv_rule rule, uint32_t flags, const window_frame *out,
+                         window_frame *in)
+{
+    (void)rule;
+    (void)flags;
+    *in = *out;
+    return concat_joins_channels(op);
+}
+
+/* Channels from.. of every picture of `whole`, as many as `part` has: one run each, in any layout.
+ */
+static copy_box channel_run(const tensor *whole, const tensor *part, int64_t from)
+{
+    int64_t pictures = whole->shape.dim[0];
+    int64_t all = shape_count(&whole->shape) / pictures;
+    int64_t some = shape_count(&part->shape) / pictures;
+    copy_box b = {.rank = 2,
+                  .size = {pictures, some},
+                  .from_at = from * (all / whole->shape.dim[1]),
+                  .from_step = {all, 1},
+                  .to_step = {some, 1}};
+
+    return copy_box_merge(&b);
+}
+
+static deconv_status concat_plan(op *op)
+{
+    reorder *r = op->state;
+    deconv_status status = DECONV_OK;
+
+    TRY(reorder_plan(op, r));
+    if (!r->copy)
+        TRY(strided_copy_create(op->ctx, &r->copy));
+done:
+    return status;
+}
+
+static deconv_status concat_forward(op *op, const op_pass *pass)
+{
+    const reorder *r = op->state;
+    deconv_status status = DECONV_OK;
+
+    if (op->out_block[0] == 1)
+        return reorder_forward(op, r, pass);
+    for (int i = 0; i < op->n_in; i++) {
+        copy_box back = channel_run(pass->out[0], pass->in[i], r->piece[i].out_from[1]);
+        copy_box box = copy_box_swap(&back);
+
+        TRY(strided_copy(op->ctx, r->copy, &box, pass->in[i]->data, pass->out[0]->data));
+    }
+done:
+    return status;
+}
+
+static deconv_status concat_inverse(op *op, const op_pass *pass)
+{
+    const reorder *r = op->state;
+    deconv_status status = DECONV_OK;
+
+    if (!pass->signal_out[0] || (op->out_block[0] == 1 && !pass->windows))
+        return reorder_inverse(op, r, pass);
+    for (int i = 0; i < op->n_in; i++) {
+        copy_box box;
+
+        if (!pass->signal_in[i])
+            continue;
+        box = channel_run(pass->signal_out[0], pass->signal_in[i], r->piece[i].out_from[1]);
+        TRY(strided_copy(op->ctx, r->copy, &box, pass->signal_out[0]->data,
+                         pass->signal_in[i]->data));
+    }
+done:
+    return status;
+}
+
 /* ---- Split ---- */
 
 enum { SPLIT_UNEVEN = 18 }; /* first opset where the last part may be smaller */
@@ -481,5 +573,19 @@ done:
 
 const op_class op_transpose = REORDER("Transpose", 1, 1, 0, transpose_init);
 const op_class op_slice = REORDER("Slice", 5, 1, 0x1e, slice_init);
-const op_class op_concat = REORDER("Concat", OP_MANY, 1, 0, concat_init);
+const op_class op_concat = {.type = "Concat",
+                            .min_in = 1,
+                            .max_in = OP_MANY,
+                            .max_out = 1,
+                            .state_size = sizeof(reorder),
+                            .init = concat_init,
+                            .shape = covered_shape,
+                            .plan = concat_plan,
+                            .release = release,
+                            .forward = concat_forward,
+                            .inverse = concat_inverse,
+                            .reach = reach,
+                            .needs = needs,
+                            .blocks = concat_blocks,
+                            .frame = concat_frame};
 const op_class op_split = REORDER("Split", 2, OP_MANY, 0x2, split_init);

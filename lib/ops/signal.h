@@ -8,7 +8,7 @@
 static inline deconv_status signal_clear(const op *op, const tensor *signal)
 {
     return buffer_fill(op->ctx, signal->data, 0,
-                       (size_t)shape_count(&signal->shape) * sizeof(float), 0.0f);
+                       (size_t)layout_floats(&signal->shape, signal->block) * sizeof(float), 0.0f);
 }
 
 #endif

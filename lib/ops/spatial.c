@@ -422,3 +422,27 @@ box spatial_outputs(const spatial *s, const box *in)
 {
     return map_positions(s, in, axis_outputs);
 }
+
+bool spatial_frame(const spatial *s, const shape *in, const window_frame *out,
+                   window_frame *in_frame)
+{
+    window_frame f = {0};
+
+    *in_frame = frame_whole(in);
+    if (frame_is_whole(out))
+        return true;
+    for (int i = 0; i < 2; i++) {
+        const spatial_axis *a = &s->axis[i];
+        int64_t jump = out->jump[i] * a->stride, offset = out->offset[i] * a->stride - a->pad;
+        int64_t size = (out->size[i] - 1) * a->stride + spatial_extent(a->kernel, a->dilation);
+
+        if (jump > SPATIAL_MAX / 64 || offset < -SPATIAL_MAX || offset > SPATIAL_MAX ||
+            size > SPATIAL_MAX)
+            return false;
+        f.jump[i] = (int32_t)jump;
+        f.offset[i] = (int32_t)offset;
+        f.size[i] = (int32_t)size;
+    }
+    *in_frame = f;
+    return true;
+}

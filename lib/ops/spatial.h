@@ -83,6 +83,11 @@ span axis_taps(const spatial_axis *a, span out, span in);
 box spatial_inputs(const spatial *s, const box *out);
 box spatial_outputs(const spatial *s, const box *in);
 
+/* The frame of the inputs, of shape `in`, that windows of outputs are computed from, paddings
+ * included; false where positions would not fit an int. */
+bool spatial_frame(const spatial *s, const shape *in, const window_frame *out,
+                   window_frame *in_frame);
+
 /* Dimension of an N, C, spatial... tensor that holds axis `axis`; -1 for the height in 1-D. */
 int spatial_dim(const spatial *s, int axis);
 

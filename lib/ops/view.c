@@ -109,12 +109,12 @@ static deconv_status nothing_to_read(op *op)
 static deconv_status view_forward(op *op, const op_pass *pass)
 {
     return buffer_copy(op->ctx, pass->in[0]->data, 0, pass->out[0]->data, 0,
-                       (size_t)shape_count(&op->out_shape[0]) * sizeof(float));
+                       (size_t)layout_floats(&op->out_shape[0], op->out_block[0]) * sizeof(float));
 }
 
 static deconv_status view_inverse(op *op, const op_pass *pass)
 {
-    size_t bytes = (size_t)shape_count(&op->out_shape[0]) * sizeof(float);
+    size_t bytes = (size_t)layout_floats(&op->out_shape[0], op->out_block[0]) * sizeof(float);
 
     if (!pass->signal_in[0])
         return DECONV_OK;
@@ -329,17 +329,24 @@ done:
 /* ---- Tables ---- */
 
 /* All inputs but the first are parameters. */
-#define VIEW(TYPE, INPUTS, INIT, SHAPE)                                                            \
+#define VIEW_FUNCTIONS(TYPE, INPUTS, INIT, SHAPE)                                                  \
+    .type = TYPE, .min_in = 1, .max_in = (INPUTS), .max_out = 1, .weights = (1u << (INPUTS)) - 2,  \
+    .init = INIT, .shape = SHAPE, .forward = view_forward, .inverse = view_inverse,                \
+    .reach = view_reach, .needs = view_needs, .is_view = always_view
+#define VIEW(...)                                                                                  \
     {                                                                                              \
-        .type = TYPE, .min_in = 1, .max_in = (INPUTS), .max_out = 1,                               \
-        .weights = (1u << (INPUTS)) - 2, .init = INIT, .shape = SHAPE, .forward = view_forward,    \
-        .inverse = view_inverse, .reach = view_reach, .needs = view_needs, .is_view = always_view  \
+        VIEW_FUNCTIONS(__VA_ARGS__)                                                                \
+    }
+/* Maps stay maps: in any layout, and windows of them too. */
+#define SAME(...)                                                                                  \
+    {                                                                                              \
+        VIEW_FUNCTIONS(__VA_ARGS__), .blocks = blocks_alike, .frame = frame_same                   \
     }
 
 const op_class op_reshape = VIEW("Reshape", 2, nothing_to_read, reshape_shape);
 const op_class op_flatten = VIEW("Flatten", 1, nothing_to_read, flatten_shape);
 const op_class op_squeeze = VIEW("Squeeze", 2, nothing_to_read, squeeze_shape);
 const op_class op_unsqueeze = VIEW("Unsqueeze", 2, nothing_to_read, unsqueeze_shape);
-const op_class op_identity = VIEW("Identity", 1, nothing_to_read, same_shape);
-const op_class op_dropout = VIEW("Dropout", 3, dropout_init, same_shape);
-const op_class op_cast = VIEW("Cast", 1, cast_init, same_shape);
+const op_class op_identity = SAME("Identity", 1, nothing_to_read, same_shape);
+const op_class op_dropout = SAME("Dropout", 3, dropout_init, same_shape);
+const op_class op_cast = SAME("Cast", 1, cast_init, same_shape);

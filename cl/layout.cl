@@ -1,0 +1,86 @@
+/* Moving maps between layouts and between windows.
+ *
+ *   from  [count][ceil(channels / FROM)][h][w][FROM]     to  [.][ceil(channels / TO)][h][w][TO]
+ *
+ * FROM, TO  channels side by side: 1 (NCHW), 8 or 16 */
+#ifndef FROM
+#define FROM 1
+#endif
+#ifndef TO
+#define TO 1
+#endif
+
+/* As lib/window.h has it. */
+typedef struct window_frame {
+    int jump[2], offset[2], size[2];
+} window_frame;
+
+typedef struct move_shape {
+    window_frame from, to;
+    int count, channels;
+    int add;      /* to += from, else to = from */
+    int numbered; /* window s goes to place seeds[s].to, else to place s */
+} move_shape;
+
+/* Windows `from` to where they lie in windows (or whole maps) `to` of the same seeds; what they do
+ * not cover becomes zero, or stays as it is with `add`. seeds = NULL: both are whole maps. So do
+ * lanes past the last channel. One work-item: one position, TO channels. */
+__kernel void move_maps(__global const float *restrict from, __global float *restrict to,
+                        __global const int *restrict seeds, const move_shape m)
+{
+    const int x = (int)get_global_id(0), y = (int)get_global_id(1), z = (int)get_global_id(2);
+    const int planes = (m.channels + TO - 1) / TO, from_planes = (m.channels + FROM - 1) / FROM;
+    const int window = z / planes, plane = z % planes;
+
+    if (x >= m.to.size[1] || y >= m.to.size[0] || window >= m.count)
+        return;
+    int row = y, column = x, place = window;
+
+    if (seeds) {
+        const __global int *seed = seeds + 4 * window;
+
+        row += seed[1] * (m.to.jump[0] - m.from.jump[0]) + m.to.offset[0] - m.from.offset[0];
+        column += seed[2] * (m.to.jump[1] - m.from.jump[1]) + m.to.offset[1] - m.from.offset[1];
+        place = m.numbered ? seed[3] : window;
+    }
+    const int inside = row >= 0 && row < m.from.size[0] && column >= 0 && column < m.from.size[1];
+    const size_t map = (size_t)m.from.size[0] * m.from.size[1];
+    const size_t at = (size_t)row * m.from.size[1] + column;
+    __global float *out =
+        to + ((((size_t)place * planes + plane) * m.to.size[0] + y) * m.to.size[1] + x) * TO;
+
+    if (!inside && m.add)
+        return;
+    for (int l = 0; l < TO; l++) {
+        const int channel = plane * TO + l;
+        const size_t source =
+            (((size_t)window * from_planes + channel / FROM) * map + at) * FROM + channel % FROM;
+        const float value = inside && channel < m.channels ? from[source] : 0.0f;
+
+        out[l] = m.add ? out[l] + value : value;
+    }
+}
+
+/* Zero where windows of a signal lie outside the maps of height x width. `planes` blocks of
+ * channels of `block` floats. One work-item: one position of a window. */
+__kernel void clip_windows(__global float *signal, __global const int *restrict seeds,
+                           const window_frame f, const int count, const int planes, const int block,
+                           const int height, const int width)
+{
+    const int x = (int)get_global_id(0), y = (int)get_global_id(1), window = (int)get_global_id(2);
+
+    if (x >= f.size[1] || y >= f.size[0] || window >= count)
+        return;
+    const int row = seeds[4 * window + 1] * f.jump[0] + f.offset[0] + y;
+    const int column = seeds[4 * window + 2] * f.jump[1] + f.offset[1] + x;
+
+    if (row >= 0 && row < height && column >= 0 && column < width)
+        return;
+    for (int plane = 0; plane < planes; plane++) {
+        __global float *cell =
+            signal + ((((size_t)window * planes + plane) * f.size[0] + y) * f.size[1] + x) * block;
+
+        for (int l = 0; l < block; l++)
+            cell[l] = 0.0f;
+    }
+}

@@ -1,0 +1,82 @@
+/* What the algorithms with lanes across channels share (cl/conv_blocked.cl): the task as their
+ * kernels see it, packed weights, packed sources, the split of the work. */
+#ifndef DECONV_LIB_CONV_BLOCKED_H
+#define DECONV_LIB_CONV_BLOCKED_H
+
+#include "engine.h"
+
+/* As cl/conv_blocked.cl declares it, field for field. */
+typedef struct blocked_shape {
+    phase_axis y, x;
+    int32_t batch, groups, blocks;
+    int32_t src_channels, src_h, src_w;
+    int32_t dst_channels, dst_h, dst_w;
+    int32_t src_image, src_plane;
+    int32_t dst_image;
+    int32_t dst_block;
+    int32_t relu;
+    int32_t items, range;
+    int32_t tiles;
+    int32_t weight_offset;
+    int32_t weight_group, weight_dst, weight_src, kernel_w;
+} blocked_shape;
+
+/* How an algorithm's kernel is specialised, and what it reads. */
+typedef struct tiling {
+    const char *kernel;
+    int lanes;
+    int tile;     /* positions */
+    int kb;       /* blocks of result channels; 0: `channels` run across instead */
+    int channels; /* of the result, where kb is 0 */
+    int across;   /* source channels side by side: lanes, or 1 for planes with a border */
+    int chunk;    /* taps between whose sums all channels are added; INT_MAX: all taps */
+} tiling;
+
+/* Taps that cl/conv_blocked.cl works out at a time. */
+#define BLOCKED_TAPS 32
+
+/* Below this many source channels lanes would be mostly padding: they are read one by one. */
+#define PACK_CHANNELS 8
+
+/* A source of planes with a border: `top` rows and `left` columns of zeros before it. */
+typedef struct bordered {
+    int64_t top, left, high, wide;
+} bordered;
+
+/* Channels in a group of the side that is read, and of the one that is written; their sizes. */
+int64_t task_src_channels(const conv_task *t);
+int64_t task_dst_channels(const conv_task *t);
+const int64_t *task_src_size(const conv_task *t);
+const int64_t *task_dst_size(const conv_task *t);
+int task_lanes(const conv_task *t);
+
+/* NULL, or why no kernel of this kind takes the task. */
+const char *blocked_refuses_task(const conv_task *t);
+
+/* Multiply-adds that a tiling spends, idle lanes and positions included. */
+double blocked_work(const conv_task *t, const tiling *g);
+/* Bytes of shared scratch: the packed source where it is not read as it is. */
+size_t blocked_scratch(const conv_task *t, const tiling *g);
+
+/* A plan of any of the algorithms: conv_algorithm's functions. */
+deconv_status blocked_plan_create(const conv_task *t, const tiling *g, void **out);
+deconv_status blocked_plan_pack(void *plan, const buffer *weights);
+deconv_status blocked_plan_run(void *plan, const conv_operands *operands);
+void blocked_plan_release(void *plan);
+
+/* ---- source.c: what is packed before a run ---- */
+
+/* The source is read as it is. */
+bool source_is_ready(const conv_task *t, const tiling *g);
+/* The border that keeps every tap of every phase inside. */
+bordered source_border(const conv_task *t);
+int64_t source_floats(const conv_task *t, const tiling *g);
+deconv_status source_kernel(const conv_task *t, const tiling *g, kernel **out);
+deconv_status source_pack(const conv_task *t, const tiling *g, kernel *k, const buffer *src);
+
+static inline int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+#endif

@@ -1,0 +1,322 @@
+/* Plans of the algorithms with lanes across channels: phases, packed weights, launches. */
+#include "blocked.h"
+
+#include <stdio.h>
+
+typedef struct blocked_plan {
+    conv_task task;
+    tiling tiling;
+    kernel *pack_source, *pack_weights, *compute;
+    buffer *weights, *zeros;
+    blocked_shape *phase;
+    int *weight_count; /* floats of each phase */
+    int phases;
+} blocked_plan;
+
+/* Bytes of weights that a work-item goes through for each tile: they stay in a core's cache. */
+#define CACHED_WEIGHTS (256 * 1024)
+
+/* Work-groups for each core: enough that the last ones even out. */
+#define GROUPS_PER_CORE 12
+
+/* Multiply-adds below which a work-group is not worth its launch. */
+#define GROUP_WORK 200000.0
+
+/* ---- The task as the kernels see it ---- */
+
+int64_t task_src_channels(const conv_task *t)
+{
+    const conv_problem *p = &t->problem;
+
+    return (t->direction == CONV_FORWARD ? p->in_channels : p->out_channels) / p->groups;
+}
+
+int64_t task_dst_channels(const conv_task *t)
+{
+    const conv_problem *p = &t->problem;
+
+    return (t->direction == CONV_FORWARD ? p->out_channels : p->in_channels) / p->groups;
+}
+
+const int64_t *task_src_size(const conv_task *t)
+{
+    return t->direction == CONV_FORWARD ? t->problem.in_size : t->problem.out_size;
+}
+
+const int64_t *task_dst_size(const conv_task *t)
+{
+    return t->direction == CONV_FORWARD ? t->problem.out_size : t->problem.in_size;
+}
+
+int task_lanes(const conv_task *t)
+{
+    return device_limits_of(t->ctx)->vector_floats >= 16 ? 16 : 8;
+}
+
+/* Whether the channels of every group fill whole blocks of a side stored in blocks. */
+static bool fits_blocks(const conv_task *t, int block, int64_t channels)
+{
+    return block == 1 ||
+           (block == task_lanes(t) && (t->problem.groups == 1 || channels % block == 0));
+}
+
+static int64_t side_floats(const conv_task *t, const int64_t *size, int64_t channels, int block)
+{
+    return t->problem.batch * ceil_div(channels * t->problem.groups, block) * block * size[0] *
+           size[1];
+}
+
+const char *blocked_refuses_task(const conv_task *t)
+{
+    const int lanes = task_lanes(t);
+
+    if (device_limits_of(t->ctx)->kind != DECONV_DEVICE_CPU)
+        return "it is made for the registers of CPU devices";
+    if (!fits_blocks(t, t->src_block, task_src_channels(t)) ||
+        !fits_blocks(t, t->dst_block, task_dst_channels(t)))
+        return "a block would hold channels of two groups";
+    if (side_floats(t, task_src_size(t), ceil_div(task_src_channels(t), lanes) * lanes, 1) >
+            INT32_MAX ||
+        side_floats(t, task_dst_size(t), task_dst_channels(t), lanes) > INT32_MAX)
+        return "in blocks one side is too large";
+    return NULL;
+}
+
+static int64_t positions_of(const conv_problem *p, const phase_axis *y, const phase_axis *x)
+{
+    return p->batch * y->count * x->count;
+}
+
+double blocked_work(const conv_task *t, const tiling *g)
+{
+    const conv_problem *p = &t->problem;
+    int rows = phase_count(p, t->direction, 0), columns = phase_count(p, t->direction, 1);
+    int64_t channels = g->kb ? ceil_div(task_dst_channels(t), g->kb * g->lanes) * g->kb * g->lanes
+                             : task_dst_channels(t);
+    int64_t sources = ceil_div(task_src_channels(t), g->across) * g->across;
+    double steps = 0.0;
+
+    for (int i = 0; i < rows * columns; i++) {
+        phase_axis y = phase_of(p, t->direction, 0, i / columns);
+        phase_axis x = phase_of(p, t->direction, 1, i % columns);
+
+        steps += (double)ceil_div(positions_of(p, &y, &x), g->tile) * g->tile * y.taps * x.taps;
+    }
+    return steps * (double)p->groups * (double)channels * (double)sources;
+}
+
+size_t blocked_scratch(const conv_task *t, const tiling *g)
+{
+    return source_is_ready(t, g) ? 0 : (size_t)source_floats(t, g) * sizeof(float);
+}
+
+/* ---- Planning ---- */
+
+static blocked_shape shape_of(const conv_task *t, const tiling *g)
+{
+    const conv_problem *p = &t->problem;
+    const int64_t taps = p->kernel[0] * p->kernel[1], sources = p->in_channels / p->groups;
+    const int64_t blocks = ceil_div(task_src_channels(t), g->across);
+    const bool forward = t->direction == CONV_FORWARD;
+    bordered b = {0, 0, task_src_size(t)[0], task_src_size(t)[1]};
+
+    if (g->across == 1)
+        b = source_border(t);
+    return (blocked_shape){
+        .batch = (int32_t)p->batch,
+        .groups = (int32_t)p->groups,
+        .blocks = (int32_t)blocks,
+        .src_channels = (int32_t)task_src_channels(t),
+        .src_h = (int32_t)b.high,
+        .src_w = (int32_t)b.wide,
+        .dst_channels = (int32_t)task_dst_channels(t),
+        .dst_h = (int32_t)task_dst_size(t)[0],
+        .dst_w = (int32_t)task_dst_size(t)[1],
+        .src_image = (int32_t)(p->groups * blocks * b.high * b.wide * g->across),
+        .src_plane = (int32_t)(b.high * b.wide * g->across),
+        .dst_image =
+            (int32_t)(side_floats(t, task_dst_size(t), task_dst_channels(t), t->dst_block) /
+                      p->batch),
+        .dst_block = t->dst_block,
+        .items = g->kb ? (int32_t)ceil_div(task_dst_channels(t), g->kb * g->lanes) : 1,
+        .weight_group = (int32_t)(p->out_channels / p->groups * sources * taps),
+        .weight_dst = (int32_t)(forward ? sources * taps : taps),
+        .weight_src = (int32_t)(forward ? taps : sources * taps),
+        .kernel_w = (int32_t)p->kernel[1]};
+}
+
+/* How many items a work-item takes for each of its tiles, and how many tiles. */
+static void split_work(const conv_task *t, const tiling *g, blocked_shape *s, int64_t item_floats)
+{
+    const int64_t tiles = ceil_div(positions_of(&t->problem, &s->y, &s->x), g->tile);
+    const int64_t cached = CACHED_WEIGHTS / (int64_t)sizeof(float) / (item_floats + 1);
+    const int64_t cores = device_limits_of(t->ctx)->compute_units;
+    int64_t range = cached < 1 ? 1 : cached < s->items ? cached : s->items;
+    int64_t ranges = ceil_div(s->items, range), parts;
+    double work;
+
+    range = ceil_div(s->items, ranges);
+    work = (double)tiles * g->tile * (double)(item_floats + 1) * (double)range;
+    parts = ceil_div(cores * GROUPS_PER_CORE, ranges * s->groups);
+    if ((double)parts > work / GROUP_WORK)
+        parts = (int64_t)(work / GROUP_WORK);
+    parts = parts < 1 ? 1 : parts > tiles ? tiles : parts;
+    s->range = (int32_t)range;
+    s->tiles = (int32_t)ceil_div(tiles, parts);
+}
+
+/* Every phase with its place in the packed weights; *floats is their number. */
+static deconv_status lay_out_phases(blocked_plan *plan, int64_t *floats)
+{
+    const conv_task *t = &plan->task;
+    const tiling *g = &plan->tiling;
+    const int rows = phase_count(&t->problem, t->direction, 0);
+    const int columns = phase_count(&t->problem, t->direction, 1);
+    const bordered b = source_border(t);
+    deconv_status status = DECONV_OK;
+
+    plan->phases = rows * columns;
+    *floats = 0;
+    TRY_ALLOC(plan->phase, t->ctx, (size_t)plan->phases);
+    TRY_ALLOC(plan->weight_count, t->ctx, (size_t)plan->phases);
+    for (int i = 0; i < plan->phases; i++) {
+        blocked_shape *s = &plan->phase[i];
+        int64_t item_floats, count;
+
+        *s = shape_of(t, g);
+        s->y = phase_of(&t->problem, t->direction, 0, i / columns);
+        s->x = phase_of(&t->problem, t->direction, 1, i % columns);
+        s->weight_offset = (int32_t)*floats;
+        item_floats = (int64_t)(g->kb ? g->kb * g->lanes : g->channels) * s->blocks * g->across *
+                      s->y.taps * s->x.taps;
+        count = item_floats * s->items * s->groups;
+        *floats += count;
+        if (*floats > INT32_MAX)
+            FAIL(t->ctx, DECONV_ERROR_UNSUPPORTED,
+                 "a convolution's weights are too large to be packed: over 2147483647 values");
+        plan->weight_count[i] = (int)count;
+        split_work(t, g, s, item_floats);
+        if (g->across == 1) {
+            s->y.src_first += (int32_t)b.top;
+            s->x.src_first += (int32_t)b.left;
+        }
+    }
+done:
+    return status;
+}
+
+static deconv_status create_kernels(blocked_plan *plan)
+{
+    const conv_task *t = &plan->task;
+    const tiling *g = &plan->tiling;
+    deconv_status status = DECONV_OK;
+    char packing[32], options[96];
+
+    snprintf(packing, sizeof packing, "-DLANES=%d", g->lanes);
+    snprintf(options, sizeof options, "-DLANES=%d -DTILE=%d -D%s=%d", g->lanes, g->tile,
+             g->kb ? "KB" : "CHANNELS", g->kb ? g->kb : g->channels);
+    TRY(kernel_create(t->ctx, "conv_blocked.cl", packing, "pack_weights", &plan->pack_weights));
+    if (!source_is_ready(t, g))
+        TRY(source_kernel(t, g, &plan->pack_source));
+    TRY(kernel_create(t->ctx, "conv_blocked.cl", options, g->kernel, &plan->compute));
+done:
+    return status;
+}
+
+void blocked_plan_release(void *state)
+{
+    blocked_plan *plan = state;
+
+    kernel_free(plan->pack_source);
+    kernel_free(plan->pack_weights);
+    kernel_free(plan->compute);
+    buffer_free(plan->weights);
+    buffer_free(plan->zeros);
+    mem_free(plan->task.ctx, plan->phase);
+    mem_free(plan->task.ctx, plan->weight_count);
+    mem_free(plan->task.ctx, plan);
+}
+
+deconv_status blocked_plan_create(const conv_task *t, const tiling *g, void **out)
+{
+    const size_t zeros = (size_t)g->lanes * sizeof(float), scratch = blocked_scratch(t, g);
+    deconv_status status = DECONV_OK;
+    blocked_plan *plan = NULL;
+    int64_t floats;
+
+    *out = NULL;
+    TRY_ALLOC(plan, t->ctx, 1);
+    plan->task = *t;
+    plan->tiling = *g;
+    TRY(lay_out_phases(plan, &floats));
+    TRY(create_kernels(plan));
+    TRY(buffer_create(t->ctx, (size_t)(floats ? floats : 1) * sizeof(float), "packed weights",
+                      &plan->weights));
+    TRY(buffer_create(t->ctx, zeros, "padding", &plan->zeros));
+    TRY(buffer_fill(t->ctx, plan->zeros, 0, zeros, 0.0f));
+    if (scratch)
+        TRY(scratch_reserve(t->ctx, t->scratch, scratch));
+    *out = plan;
+    plan = NULL;
+done:
+    if (plan)
+        blocked_plan_release(plan);
+    return status;
+}
+
+/* ---- Running ---- */
+
+deconv_status blocked_plan_pack(void *state, const buffer *weights)
+{
+    blocked_plan *plan = state;
+    const tiling *g = &plan->tiling;
+    kernel *k = plan->pack_weights;
+    deconv_status status = DECONV_OK;
+
+    for (int i = 0; i < plan->phases; i++) {
+        const int taps = plan->phase[i].y.taps * plan->phase[i].x.taps;
+
+        if (!plan->weight_count[i])
+            continue;
+        kernel_begin(k);
+        arg_buffer(k, weights);
+        arg_buffer(k, plan->weights);
+        arg_struct(k, &plan->phase[i], sizeof plan->phase[i]);
+        arg_int(k, g->kb);
+        arg_int(k, g->across);
+        arg_int(k, g->chunk < taps ? g->chunk : taps);
+        TRY(kernel_launch(k, plan->weight_count[i], 1, 1));
+    }
+done:
+    return status;
+}
+
+deconv_status blocked_plan_run(void *state, const conv_operands *operands)
+{
+    blocked_plan *plan = state;
+    const conv_task *t = &plan->task;
+    const tiling *g = &plan->tiling;
+    kernel *k = plan->compute;
+    deconv_status status = DECONV_OK;
+
+    if (plan->pack_source)
+        TRY(source_pack(t, g, plan->pack_source, operands->src));
+    for (int i = 0; i < plan->phases; i++) {
+        blocked_shape s = plan->phase[i];
+        int64_t tiles = ceil_div(positions_of(&t->problem, &s.y, &s.x), g->tile);
+
+        s.relu = operands->relu;
+        kernel_begin(k);
+        arg_buffer(k, plan->pack_source ? t->scratch->data : operands->src);
+        arg_buffer(k, plan->weights);
+        arg_buffer(k, operands->bias);
+        arg_buffer(k, operands->add);
+        arg_buffer(k, operands->dst);
+        arg_buffer(k, plan->zeros);
+        arg_struct(k, &s, sizeof s);
+        TRY(kernel_launch_groups(k, ceil_div(tiles, s.tiles),
+                                 (int64_t)s.groups * ceil_div(s.items, s.range), 1, 1, 1, 1));
+    }
+done:
+    return status;
+}

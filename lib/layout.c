@@ -1,0 +1,77 @@
+/* Maps between layouts and windows (cl/layout.cl); see layout.h. */
+#include "layout.h"
+
+#include <stdio.h>
+
+/* As cl/layout.cl declares it, field for field. */
+typedef struct move_shape {
+    window_frame from, to;
+    int32_t count, channels;
+    int32_t add, numbered;
+} move_shape;
+
+deconv_status mover_create(deconv_ctx *ctx, int64_t channels, int from, int to, mover *out)
+{
+    char options[48];
+
+    snprintf(options, sizeof options, "-DFROM=%d -DTO=%d", from, to);
+    *out = (mover){.channels = channels, .to_block = to};
+    return kernel_create(ctx, "layout.cl", options, "move_maps", &out->kernel);
+}
+
+void mover_release(mover *m)
+{
+    kernel_free(m->kernel);
+    *m = (mover){0};
+}
+
+static deconv_status move(const mover *m, const buffer *from, const buffer *to, const buffer *seeds,
+                          const move_shape *s)
+{
+    int64_t planes = (m->channels + m->to_block - 1) / m->to_block;
+    kernel *k = m->kernel;
+    size_t across = 1;
+
+    while (across < 16 && across * 2 <= (size_t)s->to.size[1])
+        across *= 2;
+    kernel_begin(k);
+    arg_buffer(k, from);
+    arg_buffer(k, to);
+    arg_buffer(k, seeds);
+    arg_struct(k, s, sizeof *s);
+    return kernel_launch_groups(k, s->to.size[1], s->to.size[0], s->count * planes, across, 1, 1);
+}
+
+deconv_status mover_run(const mover *m, const shape *map, const buffer *from, const buffer *to,
+                        bool add)
+{
+    const window_frame whole = frame_whole(map);
+    const move_shape s = {.from = whole,
+                          .to = whole,
+                          .count = (int32_t)map->dim[0],
+                          .channels = (int32_t)m->channels,
+                          .add = add};
+
+    return move(m, from, to, NULL, &s);
+}
+
+deconv_status mover_run_windows(const mover *m, const windows *w, const window_frame *from_frame,
+                                const buffer *from, const window_frame *to_frame, const buffer *to,
+                                bool add, bool numbered)
+{
+    const move_shape s = {.from = *from_frame,
+                          .to = *to_frame,
+                          .count = (int32_t)w->count,
+                          .channels = (int32_t)m->channels,
+                          .add = add,
+                          .numbered = numbered};
+
+    return move(m, from, to, w->seeds, &s);
+}
+
+void unblock(const float *blocked, int64_t channels, int64_t size, int block, float *values)
+{
+    for (int64_t c = 0; c < channels; c++)
+        for (int64_t i = 0; i < size; i++)
+            values[c * size + i] = blocked[(c / block * size + i) * block + c % block];
+}

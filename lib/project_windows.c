@@ -1,0 +1,282 @@
+/* Projections by windows: a seed's signal lives inside its receptive field, so the pass carries
+ * windows around the seeds, many seeds of one value as one batch. Equal to the whole pass bit for
+ * bit: what is left out is zero. */
+#include "project.h"
+
+#include <string.h>
+
+/* Where a seed starts: a Concat only hands it to one operand, a view to its input. */
+typedef struct start {
+    int value;
+    int64_t unit;
+} start;
+
+static bool hands_down(const op *op)
+{
+    return strcmp(op->class->type, "Concat") == 0 ||
+           (op->class->is_view && op->class->is_view(op) &&
+            shape_equal(&op->in_shape[0], &op->out_shape[0]));
+}
+
+/* The input of `node` that unit `s->unit` of its output comes from, and the unit there. */
+static bool step_down(const graph *g, const graph_node *node, start *s)
+{
+    box unit = box_whole(&node->op->out_shape[0]);
+
+    unit.from[1] = s->unit;
+    unit.to[1] = s->unit + 1;
+    for (int i = 0; i < node->n_in; i++) {
+        box b;
+
+        if (node->in[i] < 0 || !g->value[node->in[i]].from_input)
+            continue;
+        b = node->op->class->needs(node->op, 0, &unit, i);
+        if (box_is_empty(&b))
+            continue;
+        *s = (start){node->in[i], b.from[1]};
+        return true;
+    }
+    return false;
+}
+
+/* With several inputs a branch need not lead to the one that is projected to. */
+static start find_start(const graph *g, int value, int64_t unit)
+{
+    start s = {value, unit};
+
+    while (g->model->n_input == 1) {
+        int producer = g->value[s.value].producer;
+
+        if (producer < 0 || !hands_down(g->node[producer].op) ||
+            !step_down(g, &g->node[producer], &s))
+            break;
+    }
+    return s;
+}
+
+/* ---- One batch ---- */
+
+typedef struct batch {
+    job *job;
+    const uint64_t *seed; /* [count] numbers of the job's seeds */
+    const int64_t *unit;  /* [count] their maps in the value that the pass starts from */
+    int64_t count;
+} batch;
+
+static deconv_status plant(const batch *b, inverse *way)
+{
+    const tensor *first = way->signal[way->key.from];
+    const window_frame *f = &way->frame[way->key.from];
+    int64_t map = (int64_t)f->size[0] * f->size[1];
+    int64_t blocks = (first->shape.dim[1] + first->block - 1) / first->block;
+    deconv_status status = DECONV_OK;
+    window_seed *seeds = NULL;
+
+    TRY_ALLOC(seeds, way->ctx, (size_t)b->count);
+    for (int64_t i = 0; i < b->count; i++) {
+        const deconv_projection_info *s = &b->job->infos[b->seed[i]];
+
+        seeds[i] =
+            (window_seed){(int32_t)s->item, (int32_t)s->y, (int32_t)s->x, (int32_t)b->seed[i]};
+    }
+    TRY(inverse_set_seeds(way, seeds, b->count));
+    for (int64_t i = 0; i < b->count; i++) {
+        const deconv_projection_info *s = &b->job->infos[b->seed[i]];
+        int64_t y = s->y - (s->y * f->jump[0] + f->offset[0]);
+        int64_t x = s->x - (s->x * f->jump[1] + f->offset[1]);
+        int64_t plane = i * blocks + b->unit[i] / first->block;
+        int64_t at = (plane * map + y * f->size[1] + x) * first->block + b->unit[i] % first->block;
+        float value = seed_value(b->job, s);
+
+        TRY(buffer_write(way->ctx, first->data, (size_t)at * sizeof value, sizeof value, &value));
+    }
+done:
+    mem_free(way->ctx, seeds);
+    return status;
+}
+
+/* The windows of the input to their places in the projections. */
+static deconv_status place(const batch *b, const inverse *way)
+{
+    const tensor *last = way->signal[way->key.to];
+    const window_frame whole = frame_whole(&b->job->result->shape);
+    const windows w = {.count = b->count, .seeds = way->seeds};
+    deconv_status status = DECONV_OK;
+    mover out = {0};
+
+    TRY(mover_create(way->ctx, last->shape.dim[1], 1, 1, &out));
+    TRY(mover_run_windows(&out, &w, &way->frame[way->key.to], last->data, &whole,
+                          b->job->result->data, false, true));
+    TRY(device_wait(way->ctx));
+done:
+    mover_release(&out);
+    return status;
+}
+
+/* ---- Where signals died ---- */
+
+typedef struct watch {
+    const batch *batch;
+    bool *alive; /* [n_value x count] anything left of the seed's signal there */
+} watch;
+
+static deconv_status look(const inverse *way, int value, const watch *w)
+{
+    const tensor *t = way->signal[value];
+    int64_t each = layout_floats(&t->shape, t->block) / way->count;
+    deconv_status status = DECONV_OK;
+    float *values = NULL;
+
+    TRY_ALLOC(values, way->ctx, (size_t)each);
+    for (int64_t i = 0; i < w->batch->count; i++) {
+        bool any = false;
+
+        TRY(buffer_read(way->ctx, t->data, (size_t)(i * each) * sizeof(float),
+                        (size_t)each * sizeof(float), values));
+        for (int64_t k = 0; k < each && !any; k++)
+            any = values[k] != 0.0f;
+        w->alive[value * w->batch->count + i] = any;
+    }
+done:
+    mem_free(way->ctx, values);
+    return status;
+}
+
+static deconv_status look_at_step(const inverse *way, const inverse_step *step, void *user)
+{
+    const graph_node *node = &way->graph->node[step->node];
+    const watch *w = user;
+    int64_t count = w->batch->count;
+    deconv_status status = DECONV_OK;
+
+    memset(&w->alive[node->out[0] * count], 0, (size_t)count * sizeof(bool));
+    for (int i = 0; i < node->n_in; i++)
+        if (step->signal_in[i])
+            TRY(look(way, node->in[i], w));
+    for (int64_t i = 0; i < count; i++) {
+        deconv_projection_info *s = &w->batch->job->infos[w->batch->seed[i]];
+        bool any = false;
+
+        for (int v = 0; v < way->graph->n_value; v++)
+            any = any || w->alive[v * count + i];
+        if (!any && s->died_at < 0 && s->largest == 0.0f)
+            s->died_at = way->graph->value[node->out[0]].layer;
+    }
+done:
+    return status;
+}
+
+/* Runs the batch again, node by node. */
+static deconv_status find_deaths(const batch *b, const inverse_key *key)
+{
+    deconv_trace *trace = b->job->trace;
+    inverse_key watched = *key;
+    deconv_status status = DECONV_OK;
+    watch w = {.batch = b};
+    inverse *way = NULL;
+
+    watched.watched = true;
+    watched.windows = b->count;
+    TRY_ALLOC(w.alive, trace->ctx, (size_t)trace->graph->n_value * (size_t)b->count);
+    TRY(inverse_create(trace, &watched, &way));
+    for (int64_t from = 0; from < b->count; from += way->count) {
+        batch part = {b->job, b->seed + from, b->unit + from,
+                      b->count - from < way->count ? b->count - from : way->count};
+
+        w.batch = &part;
+        TRY(plant(&part, way));
+        TRY(look(way, key->from, &w));
+        TRY(inverse_run(trace, way, look_at_step, &w));
+    }
+done:
+    inverse_free(way);
+    mem_free(trace->ctx, w.alive);
+    return status;
+}
+
+/* ---- All seeds of one value ---- */
+
+static deconv_status inspect(const batch *b, const inverse *way, bool *dead)
+{
+    const tensor *last = way->signal[way->key.to];
+    size_t each = (size_t)(shape_count(&last->shape) / way->count);
+    deconv_status status = DECONV_OK;
+    float *values = NULL;
+
+    TRY_ALLOC(values, way->ctx, each);
+    for (int64_t i = 0; i < b->count; i++) {
+        deconv_projection_info *s = &b->job->infos[b->seed[i]];
+
+        TRY(buffer_read(way->ctx, last->data, (size_t)i * each * sizeof(float),
+                        each * sizeof(float), values));
+        TRY(largest_of(b->job, values, each, &s->largest));
+        if (s->largest == 0.0f && seed_value(b->job, s) == 0.0f)
+            s->died_at = b->job->trace->graph->value[b->job->maps.value].layer;
+        *dead = *dead || (s->largest == 0.0f && s->died_at < 0);
+    }
+done:
+    mem_free(way->ctx, values);
+    return status;
+}
+
+static deconv_status project_group(job *j, const inverse_key *layer, const batch *group, int value)
+{
+    inverse_key key = *layer;
+    deconv_status status = DECONV_OK;
+    inverse *way;
+
+    key.from = value;
+    key.windows = group->count;
+    TRY(inverse_prepare(j->trace, &key, &way));
+    for (int64_t from = 0; from < group->count; from += way->count) {
+        batch b = {j, group->seed + from, group->unit + from,
+                   group->count - from < way->count ? group->count - from : way->count};
+        bool dead = false;
+
+        TRY(plant(&b, way));
+        TRY(inverse_run(j->trace, way, NULL, NULL));
+        TRY(place(&b, way));
+        TRY(inspect(&b, way, &dead));
+        if (dead)
+            TRY(find_deaths(&b, &key));
+    }
+done:
+    return status;
+}
+
+deconv_status project_windows(job *j, const inverse_key *key)
+{
+    const graph *g = j->trace->graph;
+    deconv_status status = DECONV_OK;
+    start *starts = NULL;
+    uint64_t *seed = NULL;
+    int64_t *unit = NULL;
+    bool *done_before = NULL;
+
+    TRY_ALLOC(starts, j->trace->ctx, (size_t)j->count);
+    TRY_ALLOC(seed, j->trace->ctx, (size_t)j->count);
+    TRY_ALLOC(unit, j->trace->ctx, (size_t)j->count);
+    TRY_ALLOC(done_before, j->trace->ctx, (size_t)j->count);
+    for (uint64_t i = 0; i < j->count; i++)
+        starts[i] = find_start(g, key->from, j->infos[i].unit);
+    for (uint64_t i = 0; i < j->count; i++) {
+        batch group = {j, seed, unit, 0};
+
+        for (uint64_t k = i; k < j->count && !done_before[i]; k++) {
+            if (starts[k].value != starts[i].value)
+                continue;
+            seed[group.count] = k;
+            unit[group.count++] = starts[k].unit;
+        }
+        for (int64_t k = 0; k < group.count; k++)
+            done_before[seed[k]] = true;
+        if (group.count)
+            TRY(project_group(j, key, &group, starts[i].value));
+    }
+done:
+    mem_free(j->trace->ctx, starts);
+    mem_free(j->trace->ctx, seed);
+    mem_free(j->trace->ctx, unit);
+    mem_free(j->trace->ctx, done_before);
+    return status;
+}
