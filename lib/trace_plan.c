@@ -312,10 +312,12 @@ static void place_slice(const deconv_trace *trace, int v, tensor *t)
     const graph_node *concat;
     const shape *whole;
 
-    if (producer >= 0 && trace->fused[producer])
-        for (int n = producer + 1; n < g->n_node && trace->slice_of[v] < 0; n++)
-            if (g->node[n].in[0] == v)
-                v = g->node[n].out[0];
+    for (int n = producer + 1; producer >= 0 && trace->fused[producer] && n < g->n_node; n++) {
+        if (g->node[n].in[0] != v)
+            continue;
+        v = g->node[n].out[0];
+        break;
+    }
     if (trace->slice_of[v] < 0)
         return;
     concat = &g->node[trace->slice_of[v]];
