@@ -297,6 +297,7 @@ static void find_lifetimes(const deconv_trace *trace, const int *root, span *spa
             spans[root[v]].last = g->n_node;
         if (trace->rows_kept[v])
             spans[root[g->n_value + v]].last = g->n_node;
+        spans[v].name = spans[g->n_value + v].name = value->name;
         for (int u = v; value->from_input && u < 2 * g->n_value; u += g->n_value)
             if (root[u] == u && spans[u].first <= spans[u].last)
                 spans[u].bytes =

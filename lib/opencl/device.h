@@ -25,6 +25,9 @@ struct device {
     pthread_mutex_t program_lock; /* held while a program is built: nobody builds it twice */
     struct program *programs;
 
+    pthread_mutex_t lost_lock;
+    char lost[512]; /* the failure after which the device takes no work; "": none */
+
     pthread_mutex_t buffer_lock;
     size_t guard;          /* bytes of pattern around new buffers; 0: none */
     size_t base_alignment; /* of a sub-buffer's origin, bytes */
@@ -42,6 +45,26 @@ struct buffer {
     buffer *next;
     char what[64];
 };
+
+/* device.c. A device that failed while it worked (a kernel that crashed, a card that is gone) has
+ * left an unknown part undone: from then on device_check() refuses everything with what was said at
+ * first. Memory that ran out is no such failure. `waited`: the call reports how earlier work went,
+ * and not only whether it could be enqueued. */
+deconv_status device_check(device *device);
+deconv_status device_failed(device *device, cl_int code, bool waited, const char *call,
+                            const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* Calls on the queue: as TRY_CL, by the rules above. */
+#define TRY_QUEUE(device, waited, name, arguments, ...)                                            \
+    do {                                                                                           \
+        cl_int code_;                                                                              \
+        TRY(device_check(device));                                                                 \
+        code_ = (device)->api.name arguments;                                                      \
+        if (code_ != CL_SUCCESS) {                                                                 \
+            status = device_failed((device), code_, (waited), "cl" #name, __VA_ARGS__);            \
+            goto done;                                                                             \
+        }                                                                                          \
+    } while (0)
 
 /* program.c */
 deconv_status program_get(device *device, const char *source, const char *options, cl_program *out);
