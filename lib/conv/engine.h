@@ -56,10 +56,16 @@ struct conv_algorithm {
 };
 
 /* Orders of summation: over taps and channels, and how lanes take part. */
-enum { CONV_ORDER_DIRECT, CONV_ORDER_BLOCKED, CONV_ORDER_PLANAR, CONV_ORDER_FEW };
+enum {
+    CONV_ORDER_DIRECT,
+    CONV_ORDER_BLOCKED,
+    CONV_ORDER_PLANAR,
+    CONV_ORDER_FEW,
+    CONV_ORDER_DEPTHWISE
+};
 
 extern const conv_algorithm conv_algorithm_blocked, conv_algorithm_planar, conv_algorithm_few,
-    conv_algorithm_direct;
+    conv_algorithm_depthwise, conv_algorithm_direct;
 
 /* ---- For the operators ---- */
 
