@@ -51,6 +51,7 @@ typedef struct {
     int dst_channels, dst_h, dst_w;
     int src_image, src_plane; /* floats from image to image, from block of channels to block */
     int dst_image;            /* floats from image to image of dst */
+    int dst_from;             /* float of dst where the first image begins */
     int dst_block;            /* 1: dst is NCHW; LANES: blocks */
     int relu;                 /* what is below zero becomes zero */
     int items, range;         /* KB blocks of dst each, in a group; items of a work-item */
@@ -132,9 +133,10 @@ static void find_places(const blocked_shape *s, position *at, int pos, tile_plac
                 x + (TILE - 1) * s->x.src_step + wide < s->src_w && past >= TILE;
     if (p->inside) {
         const int from = at->image * s->src_image + (y * s->src_w + x) * pos;
-        const int to = at->image * s->dst_image + ((s->y.first + at->v * s->y.step) * s->dst_w +
-                                                   s->x.first + at->u * s->x.step) *
-                                                      s->dst_block;
+        const int to =
+            s->dst_from + at->image * s->dst_image +
+            ((s->y.first + at->v * s->y.step) * s->dst_w + s->x.first + at->u * s->x.step) *
+                s->dst_block;
 
         EACH(t, TILE)
         {
@@ -161,7 +163,7 @@ static void find_places(const blocked_shape *s, position *at, int pos, tile_plac
             continue;
         }
         p->from[t] = at->image * s->src_image + (row * s->src_w + column) * pos;
-        p->to[t] = at->image * s->dst_image +
+        p->to[t] = s->dst_from + at->image * s->dst_image +
                    ((s->y.first + at->v * s->y.step) * s->dst_w + s->x.first + at->u * s->x.step) *
                        s->dst_block;
         p->count = t + 1;

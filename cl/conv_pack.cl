@@ -19,6 +19,7 @@ typedef struct {
     int dst_channels, dst_h, dst_w;
     int src_image, src_plane; /* floats from image to image, from block of channels to block */
     int dst_image;            /* floats from image to image of dst */
+    int dst_from;             /* float of dst where the first image begins */
     int dst_block;            /* 1: dst is NCHW; LANES: blocks */
     int relu;                 /* what is below zero becomes zero */
     int items, range;         /* KB blocks of dst each, in a group; items of a work-item */

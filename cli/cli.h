@@ -19,9 +19,11 @@ typedef struct session {
     const char *command; /* "project" */
     char *device;
     char *card_path;
+    char *memory; /* "512M" */
     int json;
     int quiet;
     int verbose;
+    uint64_t memory_bytes; /* 0: the library's choice */
 
     deconv_ctx *ctx;
     deconv_net *net;
@@ -79,6 +81,8 @@ bool find_layer(session *s, const char *name, uint32_t *layer);
 
 /* "17" -> 17; false unless all of it is a number of at least 0. */
 bool parse_number(const char *text, int64_t *out);
+/* "512M" -> 536870912; bytes, or with K, M, G for powers of 1024; at least 1. */
+bool parse_size(const char *text, uint64_t *out);
 bool parse_pair(const char *text, int64_t *first, int64_t *second);
 /* Index of `text` in a NULL-ended list, -1 when it is not there. */
 int parse_choice(const char *text, const char *const *choices);
@@ -92,8 +96,12 @@ int print_json(cJSON *object);
 int finish_output(void);
 cJSON *json_shape(const int64_t *shape, uint32_t rank);
 
+/* Prints the plan of the network's convolutions, or adds it to a JSON array. */
+bool print_plan(session *s, int64_t batch, int name_width, cJSON *json);
+
 int command_devices(int argc, const char **argv);
 int command_info(int argc, const char **argv);
+int command_tune(int argc, const char **argv);
 int command_run(int argc, const char **argv);
 int command_project(int argc, const char **argv);
 

@@ -116,14 +116,29 @@ int command_info(int argc, const char **argv)
                                 "name that other commands take\n"
                                 "as --layer, the operator, the shape for one picture, the "
                                 "receptive field of a central unit\n"
-                                "(clipped to the picture) and the number of weights.",
+                                "(clipped to the picture) and the number of weights. With --plan "
+                                "it shows instead how each\n"
+                                "convolution is computed on this device, forward and inverse: the "
+                                "algorithm, the layout of the\n"
+                                "maps, its share of the estimated cost, the time that deconv tune "
+                                "measured, and why none of the\n"
+                                "other algorithms was chosen.",
                                 NULL};
-    struct poptOption options[] = {POPT_TABLEEND};
+    int plan = 0, batch = 0;
+    struct poptOption options[] = {
+        {"plan", 0, POPT_ARG_NONE, &plan, 0, "show how the convolutions are computed", NULL},
+        {"batch", 0, POPT_ARG_INT, &batch, 0,
+         "with --plan: pictures at a time (1, or what the file fixes)", "N"},
+        POPT_TABLEEND};
     session s = {0};
     const char *model;
     cJSON *json = NULL, *inputs = NULL, *layers = NULL, *labels = NULL;
     int result = session_parse(&s, argc, argv, options, &usage, &model, 1);
 
+    if (result < 0 && batch < 0)
+        result = fail_usage(&s, "--batch %d: at least 1 is wanted", batch);
+    if (result < 0 && batch && !plan)
+        result = fail_usage(&s, "--batch is for --plan");
     if (result >= 0)
         goto done;
     result = EXIT_FAILED;
@@ -133,13 +148,18 @@ int command_info(int argc, const char **argv)
     if (s.json) {
         json = cJSON_CreateObject();
         cJSON_AddStringToObject(json, "model", model);
+    }
+    if (s.json && !plan) {
         inputs = cJSON_AddArrayToObject(json, "inputs");
         layers = cJSON_AddArrayToObject(json, "layers");
         labels = cJSON_AddArrayToObject(json, "labels");
     }
-    if (!print_inputs(&s, inputs) || !print_layers(&s, layers, longest_name(&s)))
+    if (plan ? !print_plan(&s, batch, longest_name(&s),
+                           json ? cJSON_AddArrayToObject(json, "plan") : NULL)
+             : !print_inputs(&s, inputs) || !print_layers(&s, layers, longest_name(&s)))
         goto done;
-    print_labels(&s, labels);
+    if (!plan)
+        print_labels(&s, labels);
     result = json ? print_json(json) : finish_output();
     json = NULL;
 done:

@@ -12,6 +12,7 @@ typedef struct command {
 static const command commands[] = {
     {"devices", "what can run here, and which device is the default", command_devices},
     {"info", "a network's layers, inputs and labels", command_info},
+    {"tune", "measure a network's convolutions on this device", command_tune},
     {"run", "the classes of a picture", command_run},
     {"project", "what a unit responds to: its projection to the picture", command_project},
 };
@@ -47,7 +48,7 @@ int main(int argc, const char **argv)
         if (strcmp(name, commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
     if (*name)
-        fail("there is no command %s; the commands are devices, info, run and project", name);
+        fail("there is no command %s; the commands are devices, info, tune, run and project", name);
     else
         print_help(stderr);
     return EXIT_USAGE;

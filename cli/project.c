@@ -1,18 +1,8 @@
 /* deconv project: a unit's projection to the picture, as a picture and as raw floats. */
-#include "cli.h"
+#include "project.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct project_options {
-    char *layer, *unit, *at, *rule, *seed, *scaling, *out, *raw;
-    int alone;
-    int average_copy, lrn_derivative, apply_f;
-
-    deconv_seed where;
-    deconv_project_options how;
-    deconv_scaling display;
-} project_options;
 
 /* ---- The command line ---- */
 
@@ -55,8 +45,8 @@ static int check_where(const session *s, project_options *o)
     if (o->at && strcmp(o->at, "max") != 0 && !parse_pair(o->at, &o->where.y, &o->where.x))
         return fail_usage(s, "--at %s: row and column as Y,X, or max", o->at);
     if (!o->out && !o->raw)
-        o->out = strdup("projection.png");
-    return -1;
+        o->out = strdup(o->units ? "projections.png" : "projection.png");
+    return o->units ? units_check(s, o) : -1;
 }
 
 /* ---- The picture ---- */
@@ -109,14 +99,14 @@ static bool write_picture(session *s, const project_options *o, const input *in,
 
 /* ---- What was projected ---- */
 
-static const char *layer_name(session *s, uint32_t layer)
+const char *layer_name(session *s, uint32_t layer)
 {
     deconv_layer_info info = DECONV_LAYER_INFO_INIT;
 
     return deconv_net_layer(s->net, layer, &info) == DECONV_OK ? info.name : "?";
 }
 
-static cJSON *info_json(session *s, const deconv_projection_info *info)
+cJSON *projection_json(session *s, const deconv_projection_info *info)
 {
     cJSON *entry = cJSON_CreateObject();
 
@@ -132,7 +122,7 @@ static cJSON *info_json(session *s, const deconv_projection_info *info)
 
 static void warn_of_death(session *s, uint32_t layer, const deconv_projection_info *info)
 {
-    if (info->died_at < 0)
+    if (info->died_at < 0 || s->quiet)
         return;
     progress_clear();
     fprintf(
@@ -142,29 +132,34 @@ static void warn_of_death(session *s, uint32_t layer, const deconv_projection_in
         layer_name(s, layer), (long long)info->unit, layer_name(s, (uint32_t)info->died_at));
 }
 
+cJSON *project_json(session *s, const project_options *o, const char *model, const char *path,
+                    uint32_t layer)
+{
+    cJSON *json = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(json, "model", model);
+    cJSON_AddStringToObject(json, "input", path);
+    cJSON_AddStringToObject(json, "layer", layer_name(s, layer));
+    cJSON_AddStringToObject(json, "rule", o->rule ? o->rule : "deconvnet");
+    if (o->out)
+        cJSON_AddStringToObject(json, "picture", o->out);
+    if (o->raw)
+        cJSON_AddStringToObject(json, "raw", o->raw);
+    return json;
+}
+
 static int report(session *s, const project_options *o, const char *model, const char *path,
                   uint32_t layer, const deconv_projection_info *infos, int64_t count)
 {
-    cJSON *json = NULL, *list = NULL;
+    cJSON *json = s->json ? project_json(s, o, model, path, layer) : NULL;
+    cJSON *list = json ? cJSON_AddArrayToObject(json, "projections") : NULL;
 
-    if (s->json) {
-        json = cJSON_CreateObject();
-        cJSON_AddStringToObject(json, "model", model);
-        cJSON_AddStringToObject(json, "input", path);
-        cJSON_AddStringToObject(json, "layer", layer_name(s, layer));
-        cJSON_AddStringToObject(json, "rule", o->rule ? o->rule : "deconvnet");
-        if (o->out)
-            cJSON_AddStringToObject(json, "picture", o->out);
-        if (o->raw)
-            cJSON_AddStringToObject(json, "raw", o->raw);
-        list = cJSON_AddArrayToObject(json, "projections");
-    }
     for (int64_t i = 0; i < count; i++) {
         const char *label = NULL;
 
         warn_of_death(s, layer, &infos[i]);
         if (json) {
-            cJSON_AddItemToArray(list, info_json(s, &infos[i]));
+            cJSON_AddItemToArray(list, projection_json(s, &infos[i]));
             continue;
         }
         if (!o->layer)
@@ -193,10 +188,36 @@ static bool write_raw(session *s, const project_options *o, const float *values,
     return worked(s, deconv_values_save(s->ctx, values, shape + skip, rank - skip, o->raw));
 }
 
+bool projection_shape(const project_options *o, const char *path, const input *in, int64_t *shape,
+                      uint32_t *rank)
+{
+    *rank = deconv_tensor_rank(in->tensor);
+    for (uint32_t d = 0; d < *rank; d++)
+        shape[d] = deconv_tensor_size(in->tensor, d);
+    if (o->out && (*rank != 4 || (shape[1] != 1 && shape[1] != 3) || in->batch > 1)) {
+        fail("%s: a picture can be made of one input of 1 or 3 channels; write --raw FILE.npy",
+             path);
+        return false;
+    }
+    return true;
+}
+
+bool project_forward(session *s, const project_options *o, const input *in, uint32_t layer,
+                     deconv_trace **trace)
+{
+    deconv_trace_options keep = DECONV_TRACE_OPTIONS_INIT;
+
+    keep.rules = 1u << o->how.rule;
+    keep.flags = o->how.flags;
+    keep.keep = keep.last = &layer;
+    keep.keep_count = keep.last_count = 1;
+    return worked(s, deconv_trace_create(s->net, in->batch, &keep, trace)) &&
+           worked(s, deconv_trace_run(*trace, (const deconv_tensor *const *)&in->tensor, 1));
+}
+
 static bool project(session *s, project_options *o, const input *in, uint32_t layer,
                     deconv_projection_info *infos, deconv_tensor *result)
 {
-    deconv_trace_options keep = DECONV_TRACE_OPTIONS_INIT;
     deconv_seed *seeds = calloc((size_t)in->batch, sizeof *seeds);
     deconv_trace *trace = NULL;
     bool done;
@@ -209,13 +230,8 @@ static bool project(session *s, project_options *o, const input *in, uint32_t la
         seeds[i] = o->where;
         seeds[i].item = i;
     }
-    keep.rules = 1u << o->how.rule;
-    keep.flags = o->how.flags;
-    keep.keep = keep.last = &layer;
-    keep.keep_count = keep.last_count = 1;
     done =
-        worked(s, deconv_trace_create(s->net, in->batch, &keep, &trace)) &&
-        worked(s, deconv_trace_run(trace, (const deconv_tensor *const *)&in->tensor, 1)) &&
+        project_forward(s, o, in, layer, &trace) &&
         worked(s, deconv_project(trace, layer, seeds, (uint64_t)in->batch, &o->how, result, infos));
     deconv_trace_destroy(trace);
     free(seeds);
@@ -233,16 +249,8 @@ static int run(session *s, project_options *o, const char *model, const char *pa
     int status = EXIT_FAILED;
 
     if (!session_open(s) || !session_open_net(s, model) || !find_layer(s, o->layer, &layer) ||
-        !input_open(s, path, &in))
+        !input_open(s, path, &in) || !projection_shape(o, path, &in, shape, &rank))
         goto done;
-    rank = deconv_tensor_rank(in.tensor);
-    for (uint32_t d = 0; d < rank; d++)
-        shape[d] = deconv_tensor_size(in.tensor, d);
-    if (o->out && (rank != 4 || (shape[1] != 1 && shape[1] != 3) || in.batch > 1)) {
-        fail("%s: a picture can be made of one input of 1 or 3 channels; write --raw FILE.npy",
-             path);
-        goto done;
-    }
     infos = calloc((size_t)in.batch, sizeof *infos);
     if (!infos) {
         fail("no memory: %lld projections", (long long)in.batch);
@@ -274,26 +282,30 @@ int command_project(int argc, const char **argv)
         "pixels\n"
         "(Zeiler & Fergus 2013). Writes the picture and its projection side by side, the unit's\n"
         "receptive field framed; zero is mid-grey. Without --layer it projects the strongest "
-        "class.",
+        "class.\n"
+        "With --units it shows many maps of a layer at once, each from its strongest position.",
         "Examples:\n"
         "  deconv project squeezenet.onnx dog.jpg -o dog.png\n"
         "  deconv project squeezenet.onnx dog.jpg --layer fire8/concat --unit 420 --at 3,13\n"
-        "  deconv project squeezenet.onnx dog.jpg --layer fire4/concat --raw fire4.npy\n"};
+        "  deconv project squeezenet.onnx dog.jpg --layer fire4/concat --raw fire4.npy\n"
+        "  deconv project squeezenet.onnx dog.jpg --layer fire8/concat --units all -o fire8.png\n"};
     session s = {0};
     project_options o = {.how = DECONV_PROJECT_OPTIONS_INIT};
     struct poptOption options[] = {
         {"layer", 0, POPT_ARG_STRING, &o.layer, 0, "the layer (default: the class scores)", "NAME"},
         {"unit", 0, POPT_ARG_STRING, &o.unit, 0,
          "feature map (max: the one with the largest activation)", "N|max"},
+        {"units", 0, POPT_ARG_STRING, &o.units, 0,
+         "all or several maps as one montage of receptive fields: all, or as 3,7,10-20", "LIST"},
         {"at", 0, POPT_ARG_STRING, &o.at, 0,
          "position in the map (max: that of its largest activation)", "Y,X|max"},
         {"rule", 0, POPT_ARG_STRING, &o.rule, 0, "deconvnet (default), gradient or guided", "RULE"},
         {"seed", 0, POPT_ARG_STRING, &o.seed, 0, "start from the activation (default) or one",
          "activation|one"},
-        {"output", 'o', POPT_ARG_STRING, &o.out, 0, "the picture to write (projection.png)",
-         "FILE.png"},
-        {"raw", 0, POPT_ARG_STRING, &o.raw, 0, "write the projection (C,H,W) as float32",
-         "FILE.npy"},
+        {"output", 'o', POPT_ARG_STRING, &o.out, 0,
+         "the picture to write (projection.png; with --units projections.png)", "FILE.png"},
+        {"raw", 0, POPT_ARG_STRING, &o.raw, 0,
+         "write the projection (C,H,W) as float32; with --units (units,C,H,W)", "FILE.npy"},
         {"alone", 0, POPT_ARG_NONE, &o.alone, 0, "write the projection only, at its own size",
          NULL},
         {"scaling", 0, POPT_ARG_STRING, &o.scaling, 0,
@@ -313,9 +325,9 @@ int command_project(int argc, const char **argv)
     if (result < 0)
         result = check_where(&s, &o);
     if (result < 0)
-        result = run(&s, &o, words[0], words[1]);
+        result = o.units ? units_run(&s, &o, words[0], words[1]) : run(&s, &o, words[0], words[1]);
     session_close(&s);
-    char *const owned[] = {o.layer, o.unit, o.at, o.rule, o.seed, o.scaling, o.out, o.raw};
+    char *const owned[] = {o.layer, o.unit, o.units, o.at, o.rule, o.seed, o.scaling, o.out, o.raw};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         free(owned[i]);
     return result;

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct run_options {
     char *layer;
@@ -61,27 +62,117 @@ static bool print_top(const session *s, cJSON *json, const float *scores, int co
     return true;
 }
 
-/* The output as one row of finite scores a picture; NULL: the message was printed. */
-static float *class_scores(const session *s, const deconv_tensor *out, uint64_t classes)
-{
-    float *scores;
+/* One layer's activations of all pictures. */
+typedef struct activations {
+    int64_t shape[DECONV_MAX_RANK];
+    uint32_t rank;
+    uint64_t count; /* of one picture */
+    float *values;
+} activations;
 
-    for (uint32_t d = 2; d < deconv_tensor_rank(out); d++) {
-        if (deconv_tensor_size(out, d) == 1)
+/* The part of `in` from picture `from` on into `part`; pictures that do not exist are zero. */
+static bool write_part(const session *s, const input *in, const float *pictures, int64_t from,
+                       deconv_tensor *part)
+{
+    uint64_t each = deconv_tensor_count(in->tensor) / (uint64_t)in->batch;
+    uint64_t count = deconv_tensor_count(part), there = (uint64_t)(in->batch - from) * each;
+    float *values = calloc(count, sizeof *values);
+    bool done;
+
+    if (!values) {
+        fail("no memory: %llu values of pictures", (unsigned long long)count);
+        return false;
+    }
+    memcpy(values, pictures + (uint64_t)from * each,
+           (there < count ? there : count) * sizeof *values);
+    done = worked(s, deconv_tensor_write(part, values, count));
+    free(values);
+    return done;
+}
+
+/* Adds what one run has left for the pictures from..; the first one says how large all is. */
+static bool take_part(const session *s, const deconv_tensor *out, int64_t from, int64_t batch,
+                      int64_t all, activations *a)
+{
+    uint64_t count = (uint64_t)(all - from < batch ? all - from : batch);
+    float *values = tensor_values(s, out);
+
+    if (values && !a->values) {
+        a->rank = deconv_tensor_rank(out);
+        for (uint32_t d = 0; d < a->rank; d++)
+            a->shape[d] = deconv_tensor_size(out, d);
+        a->shape[0] = a->shape[0] == batch ? all : a->shape[0];
+        a->count = deconv_tensor_count(out) / (uint64_t)batch;
+        a->values = calloc((uint64_t)all * a->count, sizeof *a->values);
+        if (!a->values)
+            fail("no memory: %llu activations", (unsigned long long)all * a->count);
+    }
+    if (values && a->values)
+        memcpy(a->values + (uint64_t)from * a->count, values, count * a->count * sizeof *values);
+    free(values);
+    return values && a->values;
+}
+
+/* Runs all pictures, in parts of a size that memory allows. */
+static bool run_all(const session *s, const input *in, uint32_t layer, activations *a)
+{
+    deconv_trace_options keep = DECONV_TRACE_OPTIONS_INIT;
+    int64_t shape[DECONV_MAX_RANK], batch = 0, parts;
+    const deconv_tensor *out, *source = in->tensor;
+    deconv_tensor *part = NULL;
+    deconv_trace *trace = NULL;
+    float *pictures = NULL;
+    bool done = false;
+
+    keep.rules = 1 << DECONV_RULE_DECONVNET;
+    keep.keep = keep.last = &layer;
+    keep.keep_count = keep.last_count = 1;
+    if (!worked(s, deconv_trace_batch(s->net, in->batch, &keep, &batch)))
+        goto done;
+    parts = (in->batch + batch - 1) / batch;
+    batch = (in->batch + parts - 1) / parts;
+    for (uint32_t d = 0; d < deconv_tensor_rank(in->tensor); d++)
+        shape[d] = d ? deconv_tensor_size(in->tensor, d) : batch;
+    if (!worked(s, deconv_trace_create(s->net, batch, &keep, &trace)))
+        goto done;
+    if (parts > 1) {
+        pictures = tensor_values(s, in->tensor);
+        if (!pictures ||
+            !worked(s, deconv_tensor_create(s->ctx, shape, deconv_tensor_rank(in->tensor), &part)))
+            goto done;
+        source = part;
+    }
+    for (int64_t from = 0; from < in->batch; from += batch)
+        if ((part && !write_part(s, in, pictures, from, part)) ||
+            !worked(s, deconv_trace_run(trace, &source, 1)) ||
+            !worked(s, deconv_trace_activation(trace, layer, &out)) ||
+            !take_part(s, out, from, batch, in->batch, a))
+            goto done;
+    done = true;
+done:
+    free(pictures);
+    deconv_tensor_destroy(part);
+    deconv_trace_destroy(trace);
+    return done;
+}
+
+/* One row of finite scores a picture; false: the message was printed. */
+static bool are_class_scores(const activations *a, int64_t batch)
+{
+    for (uint32_t d = 2; d < a->rank; d++) {
+        if (a->shape[d] == 1)
             continue;
         fail("the network's output is no vector of classes; read a layer with --layer and --raw");
-        return NULL;
+        return false;
     }
-    scores = tensor_values(s, out);
-    for (uint64_t i = 0; scores && i < deconv_tensor_count(out); i++) {
-        if (isfinite(scores[i]))
+    for (uint64_t i = 0; i < (uint64_t)batch * a->count; i++) {
+        if (isfinite(a->values[i]))
             continue;
         fail("the output for class %llu is not finite; the network or its input overflows",
-             (unsigned long long)(i % classes));
-        free(scores);
-        return NULL;
+             (unsigned long long)(i % a->count));
+        return false;
     }
-    return scores;
+    return true;
 }
 
 static bool print_classes(const session *s, const run_options *o, const float *scores,
@@ -118,13 +209,9 @@ static cJSON *start_json(const run_options *o, const char *model, const char *pa
 /* All that can fail comes before the first output, but for the output itself. */
 static int run(session *s, const run_options *o, const char *model, const char *path)
 {
-    deconv_trace_options keep = DECONV_TRACE_OPTIONS_INIT;
-    deconv_trace *trace = NULL;
-    const deconv_tensor *out;
     uint32_t probabilities, logits, layer;
-    uint64_t classes;
-    float *scores = NULL;
     cJSON *json = NULL, *pictures = NULL;
+    activations a = {0};
     input in = {0};
     int result = EXIT_FAILED;
 
@@ -132,33 +219,25 @@ static int run(session *s, const run_options *o, const char *model, const char *
         !worked(s, deconv_net_classifier(s->net, &probabilities, &logits)))
         goto done;
     layer = probabilities;
-    if ((o->layer && !find_layer(s, o->layer, &layer)) || !input_open(s, path, &in))
-        goto done;
-    keep.rules = 1 << DECONV_RULE_DECONVNET;
-    keep.keep = keep.last = &layer;
-    keep.keep_count = keep.last_count = 1;
-    if (!worked(s, deconv_trace_create(s->net, in.batch, &keep, &trace)) ||
-        !worked(s, deconv_trace_run(trace, (const deconv_tensor *const *)&in.tensor, 1)) ||
-        !worked(s, deconv_trace_activation(trace, layer, &out)))
+    if ((o->layer && !find_layer(s, o->layer, &layer)) || !input_open(s, path, &in) ||
+        !run_all(s, &in, layer, &a))
         goto done;
     progress_clear();
-    classes = deconv_tensor_count(out) / (uint64_t)in.batch;
-    if ((!o->layer && !(scores = class_scores(s, out, classes))) ||
-        (o->raw && !worked(s, deconv_tensor_save(out, o->raw))))
+    if ((!o->layer && !are_class_scores(&a, in.batch)) ||
+        (o->raw && !worked(s, deconv_values_save(s->ctx, a.values, a.shape, a.rank, o->raw))))
         goto done;
     if (s->json) {
         json = start_json(o, model, path);
-        pictures = scores ? cJSON_AddArrayToObject(json, "pictures") : NULL;
+        pictures = o->layer ? NULL : cJSON_AddArrayToObject(json, "pictures");
     }
-    if (scores &&
-        !print_classes(s, o, scores, classes, in.batch, probabilities != logits, pictures))
+    if (!o->layer &&
+        !print_classes(s, o, a.values, a.count, in.batch, probabilities != logits, pictures))
         goto done;
     result = json ? print_json(json) : finish_output();
     json = NULL;
 done:
-    free(scores);
+    free(a.values);
     cJSON_Delete(json);
-    deconv_trace_destroy(trace);
     input_close(&in);
     return result;
 }

@@ -91,6 +91,8 @@ struct poptOption *session_options(session *s)
         {"device", 0, POPT_ARG_STRING, NULL, 0, "where to run: cpu, gpu, an index, part of a name",
          "DEVICE"},
         {"card", 0, POPT_ARG_STRING, NULL, 0, "the model card (default: beside the model)", "FILE"},
+        {"memory", 0, POPT_ARG_STRING, NULL, 0,
+         "device memory for one pass, e.g. 512M (default: a quarter of the device's)", "SIZE"},
         {"json", 0, POPT_ARG_NONE, NULL, 0, "print one JSON object", NULL},
         {"quiet", 'q', POPT_ARG_NONE, NULL, 0, "no progress, no warnings", NULL},
         {"verbose", 'v', POPT_ARG_NONE, NULL, 0, "say what is done", NULL},
@@ -98,9 +100,10 @@ struct poptOption *session_options(session *s)
 
     table[0].arg = &s->device;
     table[1].arg = &s->card_path;
-    table[2].arg = &s->json;
-    table[3].arg = &s->quiet;
-    table[4].arg = &s->verbose;
+    table[2].arg = &s->memory;
+    table[3].arg = &s->json;
+    table[4].arg = &s->quiet;
+    table[5].arg = &s->verbose;
     return table;
 }
 
@@ -151,6 +154,8 @@ int session_parse(session *s, int argc, const char **argv, struct poptOption *op
         result = fail_usage(s, "%s takes %s, not %d argument%s", s->command,
                             *usage->arguments ? usage->arguments : "no arguments", given,
                             given == 1 ? "" : "s");
+    if (result < 0 && s->memory && !parse_size(s->memory, &s->memory_bytes))
+        result = fail_usage(s, "--memory %s: a size like 512M or 2G is wanted", s->memory);
     poptFreeContext(parser);
     argv[0] = s->command;
     return result;
@@ -173,6 +178,7 @@ bool session_open(session *s)
     options.level = s->quiet ? DECONV_LOG_ERROR : s->verbose ? DECONV_LOG_INFO : DECONV_LOG_WARNING;
     options.progress = print_progress;
     options.progress_user = &show_progress;
+    options.memory = s->memory_bytes;
     options.error = error;
     options.error_size = sizeof error;
     if (deconv_ctx_create(&options, &s->ctx) == DECONV_OK)
@@ -220,6 +226,7 @@ void session_close(session *s)
     stop_waiting(s, false);
     free(s->device);
     free(s->card_path);
+    free(s->memory);
 }
 
 bool find_layer(session *s, const char *name, uint32_t *layer)

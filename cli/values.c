@@ -18,6 +18,29 @@ bool parse_number(const char *text, int64_t *out)
     return true;
 }
 
+bool parse_size(const char *text, uint64_t *out)
+{
+    static const char units[] = "KMG";
+    const char *unit;
+    char *end;
+    unsigned long long value;
+    int shift = 0;
+
+    errno = 0;
+    value = strtoull(text, &end, 10);
+    if (end == text || *text == '-' || errno || value < 1)
+        return false;
+    unit = *end ? strchr(units, *end) : NULL;
+    if (unit)
+        shift = 10 * (int)(unit - units + 1);
+    if (*end && (!unit || end[1]))
+        return false;
+    if (value > UINT64_MAX >> shift)
+        return false;
+    *out = (uint64_t)value << shift;
+    return true;
+}
+
 bool parse_pair(const char *text, int64_t *first, int64_t *second)
 {
     const char *comma = strchr(text, ',');

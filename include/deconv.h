@@ -137,7 +137,8 @@ typedef struct deconv_ctx_options {
     uint32_t flags;         /* DECONV_CTX_... */
     const char *device;     /* "cpu", "gpu", an index, or part of a name; NULL: $DECONV_DEVICE, else
                                the first GPU, else the first CPU */
-    const char *cache_dir;  /* compiled programs; NULL: $XDG_CACHE_HOME/deconv; "": keep none */
+    const char *cache_dir;  /* compiled programs and what deconv_net_tune measured; NULL:
+                               $XDG_CACHE_HOME/deconv; "": keep nothing */
     deconv_log_level level; /* least important lines to hand on; $DECONV_LOG (error, warning, info,
                                debug) overrides it */
     uint32_t reserved;      /* 0 */
@@ -150,12 +151,15 @@ typedef struct deconv_ctx_options {
     void *allocator_user;
     char *error; /* where deconv_ctx_create puts its message, as there is no context to ask */
     uint64_t error_size; /* bytes at `error` */
+    uint64_t memory; /* device memory in bytes that one pass may take for activations or signals;
+                        work that can be split is (deconv_trace_batch, deconv_project); 0: a quarter
+                        of the device's */
 } deconv_ctx_options;
 
 #define DECONV_CTX_OPTIONS_INIT                                                                    \
     {                                                                                              \
         sizeof(deconv_ctx_options), 0, NULL, NULL, DECONV_LOG_WARNING, 0, NULL, NULL, NULL, NULL,  \
-            NULL, NULL, NULL, NULL, 0                                                              \
+            NULL, NULL, NULL, NULL, 0, 0                                                           \
     }
 DECONV_API void deconv_ctx_options_init(deconv_ctx_options *options);
 
@@ -354,6 +358,96 @@ DECONV_API deconv_status deconv_net_field(deconv_net *net, uint32_t layer, int64
                                           int64_t *top, int64_t *left, int64_t *bottom,
                                           int64_t *right);
 
+/* ---- Convolutions: what was chosen, and measuring it ------------------------------------ */
+
+/* How the convolutions of a net run over a batch of pictures: for each layer Conv or ConvTranspose,
+ * forward and then inverse. */
+typedef struct deconv_plan deconv_plan;
+
+typedef struct deconv_plan_info {
+    uint32_t struct_size;
+    uint32_t layer;
+    deconv_direction direction;
+    uint32_t candidate_count; /* algorithms there are */
+    uint32_t from_block;      /* layout of the maps that are read: 1 is NCHW, another number that */
+    uint32_t to_block;        /* many channels side by side; and of those that are written */
+    double work;              /* multiply-adds */
+    double share;          /* of the estimated cost of all convolutions in this direction: 0 to 1 */
+    double microseconds;   /* as deconv_net_tune measured it; 0: it was not */
+    const char *algorithm; /* what was chosen */
+} deconv_plan_info;
+
+#define DECONV_PLAN_INFO_INIT                                                                      \
+    {                                                                                              \
+        sizeof(deconv_plan_info), 0, DECONV_FORWARD, 0, 0, 0, 0.0, 0.0, 0.0, NULL                  \
+    }
+DECONV_API void deconv_plan_info_init(deconv_plan_info *info);
+
+typedef struct deconv_plan_candidate {
+    uint32_t struct_size;
+    uint32_t refused;    /* 1: it cannot serve; 0: it could */
+    double microseconds; /* measured; 0: it was not */
+    double cost;         /* estimated, in units of what was chosen; 0 where it cannot serve */
+    const char *name;
+    const char *reason; /* why it was not taken; NULL for what was chosen */
+} deconv_plan_candidate;
+
+#define DECONV_PLAN_CANDIDATE_INIT                                                                 \
+    {                                                                                              \
+        sizeof(deconv_plan_candidate), 0, 0.0, 0.0, NULL, NULL                                     \
+    }
+DECONV_API void deconv_plan_candidate_init(deconv_plan_candidate *candidate);
+
+/* What is chosen for a batch (0: one picture, or the file's fixed batch). Nothing runs. The plan
+ * may outlive neither its net nor its context; its strings belong to it. */
+DECONV_API deconv_status deconv_plan_create(deconv_net *net, int64_t batch, deconv_plan **plan);
+DECONV_API void deconv_plan_destroy(deconv_plan *plan);
+DECONV_API uint32_t deconv_plan_count(const deconv_plan *plan);
+DECONV_API deconv_status deconv_plan_get(const deconv_plan *plan, uint32_t index,
+                                         deconv_plan_info *info);
+DECONV_API deconv_status deconv_plan_candidate_get(const deconv_plan *plan, uint32_t index,
+                                                   uint32_t candidate,
+                                                   deconv_plan_candidate *found);
+
+typedef struct deconv_tune_options {
+    uint32_t struct_size;
+    uint32_t reserved;    /* 0 */
+    int64_t batch;        /* pictures at a time; 0: one, or the file's fixed batch */
+    double limit_seconds; /* for each algorithm and convolution; 0: 1 second */
+} deconv_tune_options;
+
+#define DECONV_TUNE_OPTIONS_INIT                                                                   \
+    {                                                                                              \
+        sizeof(deconv_tune_options), 0, 0, 0.0                                                     \
+    }
+DECONV_API void deconv_tune_options_init(deconv_tune_options *options);
+
+typedef struct deconv_tune_summary {
+    uint32_t struct_size;
+    uint32_t convolutions; /* different ones, each direction for itself */
+    uint32_t measured;     /* algorithms that were timed, over all convolutions */
+    uint32_t over_limit;   /* and that took longer than the limit, or were expected to */
+    uint32_t wrong;        /* and that computed something else: never used for it on this device */
+    uint32_t reserved;
+    const char *path; /* the file that keeps it; belongs to the net */
+} deconv_tune_summary;
+
+#define DECONV_TUNE_SUMMARY_INIT                                                                   \
+    {                                                                                              \
+        sizeof(deconv_tune_summary), 0, 0, 0, 0, 0, NULL                                           \
+    }
+DECONV_API void deconv_tune_summary_init(deconv_tune_summary *summary);
+
+/* Measures, on random data, every algorithm that could serve each convolution of the net, forward
+ * and inverse; each is first checked against the plain one. The times are kept in a file of the
+ * context's cache folder, one a device, beside those of other nets. Contexts that are created from
+ * then on choose by it; this one goes on as before, so that its results stay the same. On
+ * DECONV_ERROR_CANCELLED what was measured until then is kept. DECONV_ERROR_INVALID where the
+ * context has no cache folder. A running kernel cannot be interrupted: the limit leaves out what is
+ * expected to be over it. `summary` may be NULL. */
+DECONV_API deconv_status deconv_net_tune(deconv_net *net, const deconv_tune_options *options,
+                                         deconv_tune_summary *summary);
+
 /* ---- Forward: a trace ------------------------------------------------------------------- */
 
 typedef struct deconv_trace deconv_trace;
@@ -374,6 +468,11 @@ typedef struct deconv_trace_options {
         sizeof(deconv_trace_options), 0, 0, 0, NULL, NULL, 0, 0                                    \
     }
 DECONV_API void deconv_trace_options_init(deconv_trace_options *options);
+
+/* The largest batch up to `wanted` whose trace fits the context's memory budget, at least 1; what
+ * the file fixes where it does. For running many pictures in parts. */
+DECONV_API deconv_status deconv_trace_batch(deconv_net *net, int64_t wanted,
+                                            const deconv_trace_options *options, int64_t *batch);
 
 /* Room for what one forward pass over `batch` pictures leaves behind: switches and activations. May
  * be used again for any number of passes. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "context_private.h"
+#include "conv/tuning.h"
 #include "opencl/opencl.h"
 #include "options.h"
 
@@ -77,7 +78,8 @@ static deconv_status context_allocate(const deconv_ctx_options *given, deconv_ct
                         .log = o->log,
                         .log_user = o->log_user,
                         .progress = o->progress,
-                        .progress_user = o->progress_user};
+                        .progress_user = o->progress_user,
+                        .memory = o->memory};
     if (pthread_mutex_init(&ctx->message_lock, NULL) != 0) {
         mem_free(ctx, ctx);
         ctx = NULL;
@@ -85,7 +87,7 @@ static deconv_status context_allocate(const deconv_ctx_options *given, deconv_ct
     }
 done:
     /* Options whose size is wrong may have no room for `error`. */
-    if (status != DECONV_OK && given && given->struct_size >= sizeof *given)
+    if (status != DECONV_OK && given && given->struct_size >= offsetof(deconv_ctx_options, memory))
         copy_message(given, deconv_ctx_message(&early));
     messages_free(&early);
     pthread_mutex_destroy(&early.message_lock);
@@ -110,6 +112,7 @@ deconv_status deconv_ctx_create(const deconv_ctx_options *options, deconv_ctx **
         deconv_ctx_destroy(ctx);
         goto done;
     }
+    ctx->tuning = tuning_read(ctx);
     *out = ctx;
 done:
     return status;
@@ -119,15 +122,26 @@ void deconv_ctx_destroy(deconv_ctx *ctx)
 {
     if (!ctx)
         return;
+    tuning_free(ctx->tuning);
     device_close(ctx->device);
     messages_free(ctx);
     pthread_mutex_destroy(&ctx->message_lock);
     mem_free(ctx, ctx);
 }
 
+uint64_t ctx_memory_budget(deconv_ctx *ctx)
+{
+    return ctx->memory ? ctx->memory : device_limits_of(ctx)->global_memory / 4;
+}
+
 struct device *ctx_device(deconv_ctx *ctx)
 {
     return ctx->device;
+}
+
+const struct tuning *ctx_tuning(const deconv_ctx *ctx)
+{
+    return ctx->tuning;
 }
 
 /* A message is written under the context's lock: to its users a const context stays as it is. */

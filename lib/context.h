@@ -46,7 +46,12 @@ deconv_status progress_step(deconv_ctx *ctx, uint64_t done, uint64_t total, cons
 void nearest_names(const char *wanted, const char *const *names, size_t count, size_t limit,
                    char *text, size_t text_size);
 
+/* Device memory, in bytes, that one pass may take for activations or signals. */
+uint64_t ctx_memory_budget(deconv_ctx *ctx);
+
 /* What belongs to OpenCL (opencl/opencl.h). */
 struct device *ctx_device(deconv_ctx *ctx);
+/* What was measured of convolutions (conv/tuning.h), read when the context was made; or NULL. */
+const struct tuning *ctx_tuning(const deconv_ctx *ctx);
 
 #endif

@@ -26,11 +26,14 @@ struct deconv_ctx {
     deconv_progress_fn progress;
     void *progress_user;
 
+    uint64_t memory; /* deconv_ctx_options.memory */
+
     pthread_mutex_t message_lock;
     thread_message *messages;
     bool message_lost; /* a thread failed and there was no memory to keep its message in */
 
     struct device *device;
+    struct tuning *tuning; /* NULL: no convolution was measured */
 };
 
 /* Reads $DECONV_LOG into the context's level; warns when it is none of the four words. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 
 #define STREAM_START   65536
 #define NAME_ATTEMPTS  1000
+#define PATH_LIMIT     4096
 #define TEMPORARY_NAME ".deconv-%ld-%d.tmp"
 
 static void explain(char *why, size_t why_size, const char *format, ...)
@@ -140,6 +142,44 @@ deconv_status file_read(deconv_ctx *ctx, const char *path, size_t limit, uint8_t
         return error_set(ctx, status, "no memory: %s: %s", path, why);
     if (status != DECONV_OK)
         return error_set(ctx, status, "%s: %s", path, why);
+    return DECONV_OK;
+}
+
+deconv_status file_open(deconv_ctx *ctx, const char *path, size_t limit, int *fd, uint64_t *size)
+{
+    struct stat st;
+    char why[256] = "";
+    size_t expected;
+    deconv_status status = open_for_reading(path, limit, fd, &expected, why, sizeof why);
+
+    if (status != DECONV_OK)
+        return error_set(ctx, status, "%s: %s", path, why);
+    *size = expected;
+    if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        close(*fd);
+        *fd = -1;
+    }
+    return DECONV_OK;
+}
+
+deconv_status file_read_at(deconv_ctx *ctx, const char *path, int fd, uint64_t offset, size_t bytes,
+                           void *to)
+{
+    char why[256] = "";
+    size_t done = 0;
+
+    while (done < bytes) {
+        ssize_t got = pread(fd, (char *)to + done, bytes - done, (off_t)(offset + done));
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            explain_errno(why, sizeof why, errno);
+        if (got <= 0)
+            return error_set(ctx, DECONV_ERROR_IO, "%s: %s", path,
+                             got < 0 ? why : "became shorter while it was in use");
+        done += (size_t)got;
+    }
     return DECONV_OK;
 }
 
@@ -271,4 +311,38 @@ char *file_beside(deconv_ctx *ctx, const char *path, const char *name)
     const char *slash = strrchr(path, '/');
 
     return mem_printf(ctx, "%.*s%s", slash ? (int)(slash - path) + 1 : 0, path, name);
+}
+
+bool file_make_folder(const char *path)
+{
+    char part[PATH_LIMIT];
+
+    if (snprintf(part, sizeof part, "%s", path) >= (int)sizeof part)
+        return false;
+    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(part, 0700) != 0 && errno != EEXIST)
+            return false;
+        *slash = '/';
+    }
+    return mkdir(part, 0700) == 0 || errno == EEXIST;
+}
+
+int file_lock(const char *path)
+{
+    int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    while (lock >= 0 && flock(lock, LOCK_EX) != 0) {
+        if (errno == EINTR)
+            continue;
+        close(lock); /* file systems without locks */
+        lock = -1;
+    }
+    return lock;
+}
+
+void file_unlock(int lock)
+{
+    if (lock >= 0)
+        close(lock);
 }

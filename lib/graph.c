@@ -125,11 +125,32 @@ static deconv_status try_fold(graph *g, const onnx_node *node, const operands *x
         v->constant = out[i];
         v->shape = out[i]->shape;
     }
-    for (int i = 0; *folded && i < node->n_in; i++)
-        if (node->in[i] >= 0)
-            g->value[node->in[i]].fold_reads = true;
+    for (int i = 0; *folded && i < node->n_in; i++) {
+        graph_value *v = node->in[i] < 0 ? NULL : &g->value[node->in[i]];
+
+        if (!v)
+            continue;
+        v->fold_reads = true;
+        if (v->constant && v->constant->in_file)
+            onnx_drop_constant(g->model, node->in[i]);
+    }
 done:
     mem_free(g->ctx, out);
+    return status;
+}
+
+/* Folding wants the elements of its operands in memory, weights that were left in the file too. */
+static deconv_status load_for_folding(graph *g, const onnx_node *node)
+{
+    deconv_status status = DECONV_OK;
+
+    for (int i = 0; i < node->n_in; i++)
+        if (node->in[i] >= 0 && !g->value[node->in[i]].constant)
+            goto done;
+    for (int i = 0; i < node->n_in; i++)
+        if (node->in[i] >= 0)
+            TRY(onnx_load_constant(g->model, node->in[i]));
+done:
     return status;
 }
 
@@ -144,24 +165,7 @@ static deconv_status refuse_empty(deconv_ctx *ctx, const char *name, const shape
                      shape_text(s, text, sizeof text));
 }
 
-static deconv_status upload(graph *g, int value, tensor **weights)
-{
-    graph_value *v = &g->value[value];
-    tensor **home = v->folded ? &v->weight : &weights[value];
-    deconv_status status = DECONV_OK;
-
-    if (!v->constant || !v->constant->is_float || shape_count(&v->shape) == 0)
-        goto done;
-    if (!*home) {
-        TRY(tensor_create(g->ctx, &v->shape, v->name, home));
-        TRY(buffer_write(g->ctx, (*home)->data, 0, buffer_size((*home)->data), v->constant->f));
-    }
-    v->weight = *home;
-done:
-    return status;
-}
-
-static deconv_status add_node(graph *g, const onnx_node *from, const operands *x, tensor **weights)
+static deconv_status add_node(graph *g, const onnx_node *from, const operands *x)
 {
     graph_node *node = &g->node[g->n_node];
     const char *name =
@@ -177,11 +181,8 @@ static deconv_status add_node(graph *g, const onnx_node *from, const operands *x
                   from->n_in, x->shape, x->constant, x->is_weight, from->n_out, &node->op));
     node->op->scratch = &g->scratch;
     for (int i = 0; i < from->n_in; i++) {
-        if (from->in[i] < 0)
-            continue;
-        TRY(upload(g, from->in[i], weights));
-        node->op->weight[i] = g->value[from->in[i]].weight;
-        from_input = from_input || g->value[from->in[i]].from_input;
+        if (from->in[i] >= 0)
+            from_input = from_input || g->value[from->in[i]].from_input;
     }
     for (int i = 0; i < from->n_out; i++) {
         graph_value *v = from->out[i] < 0 ? NULL : &g->value[from->out[i]];
@@ -203,9 +204,9 @@ done:
     return status;
 }
 
-static deconv_status take_nodes(graph *g, tensor **weights)
+static deconv_status take_nodes(graph *g)
 {
-    const onnx_model *model = g->model;
+    onnx_model *model = g->model;
     deconv_status status = DECONV_OK;
     operands x = {0};
 
@@ -214,10 +215,11 @@ static deconv_status take_nodes(graph *g, tensor **weights)
     for (int i = 0; i < model->n_node; i++) {
         bool folded;
 
+        TRY(load_for_folding(g, &model->node[i]));
         TRY(gather_operands(g, &model->node[i], &x));
         TRY(try_fold(g, &model->node[i], &x, &folded));
         if (!folded)
-            TRY(add_node(g, &model->node[i], &x, weights));
+            TRY(add_node(g, &model->node[i], &x));
         free_operands(g->ctx, &x);
         memset(&x, 0, sizeof x);
     }
@@ -228,7 +230,7 @@ done:
     return status;
 }
 
-deconv_status graph_build(deconv_ctx *ctx, const onnx_model *model, const graph_sizes *sizes,
+deconv_status graph_build(deconv_ctx *ctx, onnx_model *model, const graph_sizes *sizes,
                           tensor **weights, graph **out)
 {
     deconv_status status = DECONV_OK;
@@ -238,15 +240,99 @@ deconv_status graph_build(deconv_ctx *ctx, const onnx_model *model, const graph_
     TRY_ALLOC(g, ctx, 1);
     g->ctx = ctx;
     g->model = model;
+    g->weights = weights;
     g->batch = sizes->batch;
     g->references = 1;
     TRY(take_values(g, sizes));
-    TRY(take_nodes(g, weights));
+    TRY(take_nodes(g));
     graph_choose_layouts(g);
     *out = g;
     g = NULL;
 done:
     graph_drop(g);
+    return status;
+}
+
+/* ---- Weights on the device ---- */
+
+/* Large weights go through a buffer of this many floats. */
+#define UPLOAD_STEP ((size_t)1 << 18)
+
+static deconv_status copy_to_device(graph *g, const host_tensor *from, tensor *to)
+{
+    size_t count = (size_t)shape_count(&from->shape);
+    deconv_status status = DECONV_OK;
+    float *step = NULL;
+
+    if (from->data) {
+        TRY(buffer_write(g->ctx, to->data, 0, count * sizeof(float), from->f));
+        goto done;
+    }
+    TRY_ALLOC(step, g->ctx, count < UPLOAD_STEP ? count : UPLOAD_STEP);
+    for (size_t at = 0; at < count; at += UPLOAD_STEP) {
+        size_t part = count - at < UPLOAD_STEP ? count - at : UPLOAD_STEP;
+
+        TRY(onnx_read_constant(g->model, from, at, part, step));
+        TRY(buffer_write(g->ctx, to->data, at * sizeof(float), part * sizeof(float), step));
+    }
+done:
+    mem_free(g->ctx, step);
+    return status;
+}
+
+/* A graph for another batch size folds what this one folded, so that a host copy which folding read
+ * stays, unless the file has it too. */
+static void let_go(graph *g, int value)
+{
+    graph_value *v = &g->value[value];
+
+    if (shape_count(&v->shape) < LARGE_CONSTANT)
+        return;
+    if (v->folded) {
+        mem_free(g->ctx, v->folded->data);
+        v->folded->data = NULL;
+    } else if (v->constant->in_file || !v->fold_reads) {
+        onnx_drop_constant(g->model, value);
+    }
+}
+
+static deconv_status upload(graph *g, int value)
+{
+    graph_value *v = &g->value[value];
+    tensor **home = v->folded ? &v->weight : &g->weights[value];
+    deconv_status status = DECONV_OK;
+    tensor *t = NULL;
+
+    if (!v->constant || !v->constant->is_float || shape_count(&v->shape) == 0)
+        goto done;
+    if (!*home) {
+        TRY(tensor_create(g->ctx, &v->shape, v->name, &t));
+        TRY(copy_to_device(g, v->constant, t));
+        *home = t;
+        t = NULL;
+        let_go(g, value);
+    }
+    v->weight = *home;
+done:
+    deconv_tensor_destroy(t);
+    return status;
+}
+
+deconv_status graph_upload(graph *g, const bool *runs)
+{
+    deconv_status status = DECONV_OK;
+
+    for (int n = 0; n < g->n_node; n++) {
+        const graph_node *node = &g->node[n];
+
+        for (int i = 0; runs[n] && i < node->n_in; i++) {
+            if (node->in[i] < 0)
+                continue;
+            TRY(upload(g, node->in[i]));
+            node->op->weight[i] = g->value[node->in[i]].weight;
+        }
+    }
+done:
     return status;
 }
 

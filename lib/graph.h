@@ -11,7 +11,7 @@ typedef struct graph_value {
     shape shape;
     const host_tensor *constant; /* known at load, else NULL */
     host_tensor *folded;         /* the same, where this graph computed it and so owns it */
-    tensor *weight;              /* a float constant on the device, if an operator reads it */
+    tensor *weight;              /* a float constant on the device, NULL before graph_upload() */
     int block;                   /* layout its producer gives it (tensor.h); 1: row-major */
     int producer;                /* node, -1 for inputs and constants */
     int layer;                   /* index of the layer of this name, -1 for inputs and constants */
@@ -29,8 +29,9 @@ typedef struct graph_node {
 
 typedef struct graph {
     deconv_ctx *ctx;
-    const onnx_model *model;
-    int references; /* the net and every trace */
+    onnx_model *model;
+    tensor **weights; /* [n_value] of the net: initializers on the device */
+    int references;   /* the net and every trace */
     int64_t batch;
     graph_value *value; /* numbered as in the model */
     int n_value;
@@ -47,12 +48,15 @@ typedef struct graph_sizes {
     int64_t height, width; /* 0: none given */
 } graph_sizes;
 
-/* `weights[v]`: device copies of initializers, shared by all graphs of a net and owned by it; made
- * here where they are missing. */
-deconv_status graph_build(deconv_ctx *ctx, const onnx_model *model, const graph_sizes *sizes,
+/* Needs no device. `weights[v]`: device copies of initializers, shared by all graphs of a net and
+ * owned by it, NULL until some graph uploads them. */
+deconv_status graph_build(deconv_ctx *ctx, onnx_model *model, const graph_sizes *sizes,
                           tensor **weights, graph **out);
 /* Sets the layout of every value and tells the operators (graph_layout.c). */
 void graph_choose_layouts(graph *g);
+/* Brings the weights of the nodes that run to the device and lets go of large host copies; before
+ * operators are planned. */
+deconv_status graph_upload(graph *g, const bool *runs);
 graph *graph_hold(graph *g);
 void graph_drop(graph *g);
 

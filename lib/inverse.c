@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-/* Memory for the signals of one batch of windows. */
+/* Memory for the signals of one batch of windows, where the budget allows: more of them at a time
+ * are no faster. */
 #define WINDOW_MEMORY ((uint64_t)512 << 20)
 
 /* ---- Which values lie on the way ---- */

@@ -46,7 +46,6 @@ deconv_status deconv_net_open(deconv_ctx *ctx, const char *path, const deconv_ne
     net->sizes.height = given.height;
     net->sizes.width = given.width;
     TRY(graph_build(ctx, net->model, &net->sizes, net->weights, &net->graph));
-    TRY(device_wait(ctx));
     *out = net;
     net = NULL;
 done:
@@ -63,6 +62,7 @@ void deconv_net_destroy(deconv_net *net)
     for (int v = 0; net->weights && v < net->model->n_value; v++)
         deconv_tensor_destroy(net->weights[v]);
     mem_free(net->ctx, net->weights);
+    mem_free(net->ctx, net->tuning_path);
     onnx_free(net->model);
     mem_free(net->ctx, net);
 }
@@ -145,7 +145,7 @@ static uint64_t parameters_of(const graph *g, const graph_node *node)
     for (int i = 0; i < node->n_in && !is_setting(node->op); i++) {
         const graph_value *v = node->in[i] < 0 ? NULL : &g->value[node->in[i]];
 
-        if (v && v->weight)
+        if (v && v->constant && v->constant->is_float)
             count += (uint64_t)shape_count(&v->shape);
     }
     return count;

@@ -30,7 +30,11 @@ struct deconv_tensor {
     deconv_ctx *ctx;
     shape shape;
     buffer *data;
-    int block;     /* channels that lie side by side; 1: row-major, as the ABI wants it */
+    int block; /* channels that lie side by side; 1: row-major, as the ABI wants it */
+    /* A tensor in blocks may be some channels of a larger one: the float where its first picture
+     * begins there, and floats from picture to picture. 0: a tensor of its own. Only operators that
+     * say so (op_class.writes_slices) and the Concat that wants them meet such tensors. */
+    int64_t from, image;
     bool borrowed; /* data belongs to somebody else: a buffer of a plan */
 };
 
@@ -45,10 +49,13 @@ deconv_status tensor_create(deconv_ctx *ctx, const shape *s, const char *what, t
 /* A tensor over somebody else's buffer, which must be large enough and outlive it. */
 deconv_status tensor_borrow(deconv_ctx *ctx, const shape *s, buffer *data, tensor **out);
 
-/* A constant in host memory: weights as float32, everything else as int64. */
+/* A constant in host memory: weights as float32, everything else as int64. Of a large weight there
+ * may be no copy in memory (data is NULL): onnx/model.h has what brings it. */
 typedef struct host_tensor {
     shape shape;
     bool is_float;
+    bool in_file; /* its elements lie in the model's file as they are in memory, at `offset` */
+    uint64_t offset;
     union {
         float *f;
         int64_t *i;

@@ -16,6 +16,7 @@ struct deconv_trace {
     bool has_run;
     bool *runs;        /* [n_node] executed by a forward pass */
     bool *fused;       /* [n_node] the Relu behind it is done in its epilogue */
+    int *slice_of;     /* [n_value] the Concat in whose result it is written; -1: none */
     bool *kept;        /* [n_value] still there after the pass */
     bool *rows_kept;   /* [n_value] so is its row-major copy */
     bool *readable;    /* [n_value] kept by the caller's wish */
@@ -30,6 +31,18 @@ struct deconv_trace {
     storage storage;
     struct inverse *inverse; /* the plan of the last inverse pass (inverse.c), NULL at first */
 };
+
+/* A trace that knows what it will hold and has nothing yet: graph and marks. */
+deconv_status trace_create_marked(deconv_net *net, int64_t batch,
+                                  const deconv_trace_options *options, deconv_trace **out);
+/* trace_plan.c: the marks, then tensors over planned storage, then kernels and switches. */
+deconv_status trace_mark(deconv_trace *trace, const deconv_trace_options *options);
+deconv_status trace_lay_out(deconv_trace *trace);
+deconv_status trace_plan_nodes(deconv_trace *trace);
+/* Input `i` is stored in blocks and the operator takes it row-major. */
+bool trace_wants_rows(const graph *g, const graph_node *node, int i);
+/* The node's output is its input as it stands. */
+bool trace_is_alias(const graph *g, const graph_node *node);
 
 /* Operands of `node` out of the trace: inverse passes see only what is kept. */
 void trace_operands(const deconv_trace *trace, const graph_node *node, bool all);

@@ -1,13 +1,14 @@
 /* The table of convolution algorithms, and the choice among them. */
-#include "engine.h"
+#include "tuning.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Where costs tie, the first one serves. `direct` takes everything. */
 static const conv_algorithm *const algorithms[] = {
-    &conv_algorithm_blocked,   &conv_algorithm_planar, &conv_algorithm_few,
-    &conv_algorithm_depthwise, &conv_algorithm_direct,
+    &conv_algorithm_blocked,   &conv_algorithm_planar,   &conv_algorithm_few,
+    &conv_algorithm_depthwise, &conv_algorithm_implicit, &conv_algorithm_direct,
 };
 
 enum { ALGORITHMS = sizeof algorithms / sizeof algorithms[0] };
@@ -28,23 +29,26 @@ const conv_algorithm *conv_algorithm_at(int index)
 }
 
 /* The order of summation that serves the whole tensors of which the task computes windows. */
-static const conv_algorithm *choose(const conv_task *task);
-
 static int order_of_whole(const conv_task *task)
 {
     conv_task whole = *task;
+    const conv_algorithm *serves;
 
     whole.problem = *task->whole;
     whole.whole = NULL;
-    return choose(&whole)->order(&whole);
+    serves = convolution_choice(&whole);
+    return serves ? serves->order(&whole) : -1;
 }
 
-static const char *refusal(const conv_algorithm *a, const conv_task *task)
+const char *convolution_refusal(const conv_algorithm *a, const conv_task *task)
 {
+    const tuning_entry *measured = tuning_find(ctx_tuning(task->ctx), task);
     const char *reason = a->refuses(task);
 
     if (!reason && task->whole && a->order(task) != order_of_whole(task))
         return "it adds in another order than what serves the whole tensor";
+    if (!reason && tuning_time(measured, a->name) == TUNING_WRONG)
+        return "its result was wrong when it was measured";
     return reason;
 }
 
@@ -53,40 +57,108 @@ static const conv_algorithm *preferred(const conv_task *task)
     const char *name = getenv("DECONV_CONV_ALGORITHM");
 
     for (int i = 0; name && i < ALGORITHMS; i++)
-        if (strcmp(algorithms[i]->name, name) == 0 && !refusal(algorithms[i], task))
+        if (strcmp(algorithms[i]->name, name) == 0 && !convolution_refusal(algorithms[i], task))
             return algorithms[i];
     return NULL;
 }
 
-static const conv_algorithm *choose(const conv_task *task)
+/* The order of the fastest that was measured for this convolution in any layouts: what serves it in
+ * others should add in the same order. -1: none was measured. */
+static int measured_order(const conv_task *task)
+{
+    const tuning_entry *measured = tuning_find_any(ctx_tuning(task->ctx), task);
+
+    for (int i = 0; measured && i < ALGORITHMS; i++)
+        if (strcmp(algorithms[i]->name, measured->candidate[0].name) == 0)
+            return algorithms[i]->order(task);
+    return -1;
+}
+
+/* The fastest of the measured ones, else the cheapest; `order`: only of that one, unless -1. */
+static const conv_algorithm *best_of(const conv_task *task, int order)
+{
+    const tuning_entry *measured = tuning_find(ctx_tuning(task->ctx), task);
+    const conv_algorithm *best = NULL;
+    double best_time = 0.0, best_cost = 0.0;
+
+    for (int i = 0; i < ALGORITHMS; i++) {
+        const conv_algorithm *a = algorithms[i];
+        double time = tuning_time(measured, a->name), cost;
+
+        if (convolution_refusal(a, task) || (order >= 0 && a->order(task) != order))
+            continue;
+        cost = a->cost(task);
+        if (best &&
+            (best_time > 0.0 ? time <= 0.0 || time >= best_time : time <= 0.0 && cost >= best_cost))
+            continue;
+        best = a;
+        best_time = time;
+        best_cost = cost;
+    }
+    return best;
+}
+
+const conv_algorithm *convolution_choice(const conv_task *task)
 {
     const conv_algorithm *best = preferred(task);
-    const char *why = "another is expected to be faster";
-    double least = 0.0;
+    int order = best ? -1 : measured_order(task);
 
-    if (best)
-        return best;
-    for (int i = 0; i < ALGORITHMS; i++) {
-        const char *reason = refusal(algorithms[i], task);
-        double cost = reason ? 0.0 : algorithms[i]->cost(task);
+    if (!best && order >= 0)
+        best = best_of(task, order);
+    return best ? best : best_of(task, -1);
+}
 
-        why = i == 0 && reason ? reason : why;
-        if (reason || (best && cost >= least))
-            continue;
-        best = algorithms[i];
-        least = cost;
+/* Whether the device has a fast algorithm for ordinary layers. */
+static bool has_fast(const conv_task *like)
+{
+    conv_task plain = {
+        .ctx = like->ctx, .direction = like->direction, .src_block = 1, .dst_block = 1};
+
+    plain.problem = (conv_problem){.batch = 1,
+                                   .in_channels = 64,
+                                   .out_channels = 64,
+                                   .groups = 1,
+                                   .in_size = {32, 32},
+                                   .out_size = {32, 32},
+                                   .kernel = {3, 3},
+                                   .stride = {1, 1},
+                                   .dilation = {1, 1},
+                                   .pad = {1, 1}};
+    for (int i = 0; i < ALGORITHMS; i++)
+        if (algorithms[i] != &conv_algorithm_direct && !algorithms[i]->refuses(&plain))
+            return true;
+    return false;
+}
+
+/* A word when a large layer is left to the plain algorithm, unless that was wanted or measured to
+ * be the fastest. */
+static void warn_if_slow(const conv_task *task)
+{
+    const conv_algorithm *direct = &conv_algorithm_direct;
+    const tuning_entry *measured = tuning_find(ctx_tuning(task->ctx), task);
+    char reasons[512] = "";
+    size_t used = 0;
+
+    if (conv_problem_work(&task->problem) < LARGE_LAYER || preferred(task) == direct ||
+        (measured && strcmp(measured->candidate[0].name, direct->name) == 0))
+        return;
+    for (int i = 0; i < ALGORITHMS && used < sizeof reasons; i++) {
+        const char *why = convolution_refusal(algorithms[i], task);
+
+        if (algorithms[i] != direct)
+            used += (size_t)snprintf(reasons + used, sizeof reasons - used, "; %s: %s",
+                                     algorithms[i]->name, why ? why : "expected to be slower");
     }
-    if (best == &conv_algorithm_direct && conv_problem_work(&task->problem) > LARGE_LAYER)
-        log_line(task->ctx, DECONV_LOG_INFO,
-                 "a large convolution (%lld to %lld channels) runs by the plain algorithm: %s",
-                 (long long)task->problem.in_channels, (long long)task->problem.out_channels, why);
-    return best;
+    log_line(task->ctx, has_fast(task) ? DECONV_LOG_WARNING : DECONV_LOG_INFO,
+             "%s %s: a large convolution runs by the plain algorithm%s",
+             task->name ? task->name : "a layer",
+             task->direction == CONV_FORWARD ? "forward" : "inverse", reasons);
 }
 
 bool convolution_can(const conv_task *task)
 {
     for (int i = 0; i < ALGORITHMS; i++)
-        if (!refusal(algorithms[i], task))
+        if (!convolution_refusal(algorithms[i], task))
             return true;
     return false;
 }
@@ -99,10 +171,12 @@ deconv_status convolution_create(const conv_task *task, const buffer *weights, c
     *out = NULL;
     TRY_ALLOC(c, task->ctx, 1);
     c->task = *task;
-    c->algorithm = choose(task);
+    c->algorithm = convolution_choice(task);
     c->task.whole = NULL;
     if (!c->algorithm)
         FAIL(task->ctx, DECONV_ERROR_UNSUPPORTED, "no convolution algorithm takes these layouts");
+    if (c->algorithm == &conv_algorithm_direct)
+        warn_if_slow(task);
     TRY(c->algorithm->create(&c->task, &c->plan));
     if (weights && c->algorithm->pack) {
         TRY(c->algorithm->pack(c->plan, weights));

@@ -17,6 +17,7 @@ typedef struct conv_algorithm conv_algorithm;
  * that the first output sees. */
 typedef struct conv_task {
     deconv_ctx *ctx;
+    const char *name; /* the layer's, for messages; NULL: none */
     conv_problem problem;
     conv_direction direction;
     scratch *scratch; /* shared, for what lives within one run */
@@ -32,6 +33,10 @@ typedef struct conv_operands {
     const buffer *src, *weights, *bias, *dst;
     const buffer *add; /* a tensor of dst's layout that is added to the sums; NULL: none */
     bool relu;         /* then dst = max(sum, 0), NaN kept and no negative zero */
+    /* Where dst, in blocks, is some channels of a larger tensor: the float at which the first
+     * picture begins, and floats from picture to picture. 0: dst is dense. Every algorithm that
+     * writes blocks takes this; `add` is not given with it. */
+    int64_t dst_from, dst_image;
 } conv_operands;
 
 struct conv_algorithm {
@@ -61,11 +66,13 @@ enum {
     CONV_ORDER_BLOCKED,
     CONV_ORDER_PLANAR,
     CONV_ORDER_FEW,
-    CONV_ORDER_DEPTHWISE
+    CONV_ORDER_DEPTHWISE,
+    CONV_ORDER_IMPLICIT,
 };
 
 extern const conv_algorithm conv_algorithm_blocked, conv_algorithm_planar, conv_algorithm_few,
     conv_algorithm_depthwise, conv_algorithm_direct;
+extern const conv_algorithm conv_algorithm_implicit;
 
 /* ---- For the operators ---- */
 
@@ -73,14 +80,24 @@ typedef struct convolution convolution;
 
 /* Whether some algorithm takes the task in its layouts. NCHW on both sides always works. */
 bool convolution_can(const conv_task *task);
-/* Chooses and plans. `weights`: the constant weights, packed here and now; NULL: they come with
- * each run. $DECONV_CONV_ALGORITHM names one to prefer wherever it does not refuse. */
+/* Chooses and plans: the algorithm that was measured to be the fastest (tuning.h), else the one
+ * with the least estimated cost. All tasks of one convolution are served in one order of summation
+ * where their layouts allow it: that of the fastest of those measured. `weights`: the constant
+ * weights, packed here and now; NULL: they come with each run. $DECONV_CONV_ALGORITHM names one to
+ * prefer wherever it does not refuse. */
 deconv_status convolution_create(const conv_task *task, const buffer *weights, convolution **out);
 void convolution_free(convolution *c);
 /* Enqueues dst from src. */
 deconv_status convolution_run(convolution *c, const conv_operands *operands);
 /* The chosen algorithm's name. */
 const char *convolution_algorithm(const convolution *c);
+
+/* ---- For those who ask about the choice ---- */
+
+/* What convolution_create() would choose; NULL: none takes the layouts. */
+const conv_algorithm *convolution_choice(const conv_task *task);
+/* Why algorithm `a` must not serve the task; NULL: it may. */
+const char *convolution_refusal(const conv_algorithm *a, const conv_task *task);
 
 /* Algorithm `index` of the table, in order; NULL past its end. */
 const conv_algorithm *conv_algorithm_at(int index);

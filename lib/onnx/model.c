@@ -2,6 +2,10 @@
  * reader.c. */
 #include "reader.h"
 
+#include <string.h>
+
+#include "../file.h"
+
 deconv_status host_tensor_create(deconv_ctx *ctx, const shape *s, bool is_float, host_tensor **out)
 {
     size_t element = is_float ? sizeof(float) : sizeof(int64_t);
@@ -43,6 +47,37 @@ void onnx_drop_constant(onnx_model *model, int value)
     t->data = NULL;
 }
 
+deconv_status onnx_read_constant(const onnx_model *model, const host_tensor *t, size_t first,
+                                 size_t count, float *to)
+{
+    const model_file *file = model->file;
+
+    if (!t->data)
+        return file_read_at(model->ctx, file->path, file->fd, t->offset + first * sizeof(float),
+                            count * sizeof(float), to);
+    memcpy(to, t->f + first, count * sizeof(float));
+    return DECONV_OK;
+}
+
+deconv_status onnx_load_constant(onnx_model *model, int value)
+{
+    host_tensor *t = model->value[value].constant;
+    deconv_status status = DECONV_OK;
+    float *values = NULL;
+    size_t count;
+
+    if (!t || t->data || !t->in_file)
+        goto done;
+    count = (size_t)shape_count(&t->shape);
+    TRY_ALLOC(values, model->ctx, count);
+    TRY(onnx_read_constant(model, t, 0, count, values));
+    t->f = values;
+    values = NULL;
+done:
+    mem_free(model->ctx, values);
+    return status;
+}
+
 static void node_release(deconv_ctx *ctx, onnx_node *node)
 {
     for (size_t i = 0; i < node->attr_count; i++)
@@ -66,5 +101,6 @@ void onnx_free(onnx_model *model)
     mem_free(model->ctx, model->input);
     mem_free(model->ctx, model->output);
     message_free(model->ctx, model->private);
+    model_file_close(model->ctx, model->file);
     mem_free(model->ctx, model);
 }

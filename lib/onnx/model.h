@@ -30,6 +30,8 @@ typedef struct onnx_input {
     int64_t dim[DECONV_MAX_RANK]; /* -1: symbolic or unknown */
 } onnx_input;
 
+typedef struct model_file model_file;
+
 typedef struct onnx_model {
     deconv_ctx *ctx;
     int opset;
@@ -42,6 +44,7 @@ typedef struct onnx_model {
     int *output; /* value numbers of the graph's outputs */
     int n_output;
     void *private; /* what the arrays point into */
+    model_file *file;
 } onnx_model;
 
 /* Reads and checks a file: broken protobuf, opset outside 7..21, foreign domains, cycles, dangling
@@ -50,10 +53,19 @@ typedef struct onnx_model {
 deconv_status onnx_read(deconv_ctx *ctx, const char *path, onnx_model **out);
 void onnx_free(onnx_model *model);
 
+/* Elements from which on a weight is worth dropping. */
+#define LARGE_CONSTANT 4096
+
 /* Releases the elements of a large weight once the device has them: the constant keeps its shape,
- * its data is NULL, and onnx_fold no longer takes it for known. Nothing happens where `value` is no
+ * its data is NULL, and onnx_fold does not take it for known. Nothing happens where `value` is no
  * constant. */
 void onnx_drop_constant(onnx_model *model, int value);
+/* Brings the elements of a constant that lie in the file into memory; nothing to do where they are
+ * there. */
+deconv_status onnx_load_constant(onnx_model *model, int value);
+/* Copies `count` floats from element `first` of a constant, wherever they are. */
+deconv_status onnx_read_constant(const onnx_model *model, const host_tensor *t, size_t first,
+                                 size_t count, float *to);
 
 /* A constant of its own, zeroed. Dimensions of 0 are allowed (empty axes, an unused roi): the data
  * of an empty constant is not NULL. */

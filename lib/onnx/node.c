@@ -79,8 +79,8 @@ done:
     return status;
 }
 
-static deconv_status take_tensor(deconv_ctx *ctx, const char *path, Onnx__AttributeProto *from,
-                                 onnx_node *node)
+static deconv_status take_tensor(deconv_ctx *ctx, const model_file *file,
+                                 Onnx__AttributeProto *from, onnx_node *node)
 {
     bool has_value =
         strcmp(node->type, "Constant") == 0 || strcmp(node->type, "ConstantOfShape") == 0;
@@ -99,15 +99,15 @@ static deconv_status take_tensor(deconv_ctx *ctx, const char *path, Onnx__Attrib
         status = DECONV_ERROR_NO_MEMORY;
         goto done;
     }
-    TRY(tensor_decode(ctx, path, what, from->t, &value));
+    TRY(tensor_decode(ctx, file, what, from->t, NULL, &value));
     node->value = value;
 done:
     mem_free(ctx, what);
     return status;
 }
 
-static deconv_status take_attribute(deconv_ctx *ctx, const char *path, Onnx__AttributeProto *from,
-                                    onnx_node *node)
+static deconv_status take_attribute(deconv_ctx *ctx, const model_file *file,
+                                    Onnx__AttributeProto *from, onnx_node *node)
 {
     deconv_attr attr = {.name = from->name, .count = 1};
     deconv_status status = DECONV_OK;
@@ -141,7 +141,7 @@ static deconv_status take_attribute(deconv_ctx *ctx, const char *path, Onnx__Att
         TRY(take_string(ctx, node, from, &attr.string));
         break;
     case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR:
-        TRY(take_tensor(ctx, path, from, node));
+        TRY(take_tensor(ctx, file, from, node));
         goto done;
     default:
         NODE_FAIL(ctx, node, DECONV_ERROR_UNSUPPORTED,
@@ -153,7 +153,7 @@ done:
     return status;
 }
 
-deconv_status node_attributes(deconv_ctx *ctx, const char *path, const Onnx__NodeProto *from,
+deconv_status node_attributes(deconv_ctx *ctx, const model_file *file, const Onnx__NodeProto *from,
                               onnx_node *node)
 {
     deconv_status status = DECONV_OK;
@@ -170,7 +170,7 @@ deconv_status node_attributes(deconv_ctx *ctx, const char *path, const Onnx__Nod
         if (name_table_find(&names, attr->name) >= 0)
             NODE_FAIL(ctx, node, DECONV_ERROR_FORMAT, "attribute %s is given twice", attr->name);
         name_table_add(&names, attr->name);
-        TRY(take_attribute(ctx, path, attr, node));
+        TRY(take_attribute(ctx, file, attr, node));
     }
 done:
     name_table_free(ctx, &names);

@@ -7,7 +7,6 @@
 
 typedef struct reader {
     deconv_ctx *ctx;
-    const char *path;
     const Onnx__GraphProto *graph;
     onnx_model *model;
     name_table values;       /* numbers of model->value */
@@ -263,6 +262,7 @@ done:
  * no error where nothing has that name. */
 static deconv_status find_value(reader *r, const char *name, int *out)
 {
+    const model_file *file = r->model->file;
     int value = name_table_find(&r->values, name);
     deconv_status status = DECONV_OK;
     char *what = NULL;
@@ -280,7 +280,8 @@ static deconv_status find_value(reader *r, const char *name, int *out)
         goto done;
     }
     value = number(r, name);
-    TRY(tensor_decode(r->ctx, r->path, what, r->graph->initializer[initializer],
+    TRY(tensor_decode(r->ctx, file, what, r->graph->initializer[initializer],
+                      file->place ? &file->place[initializer] : NULL,
                       &r->model->value[value].constant));
     *out = value;
 done:
@@ -324,7 +325,7 @@ static deconv_status take_nodes(reader *r)
     }
     for (size_t i = 0; i < graph->n_node; i++) {
         TRY(take_inputs(r, graph->node[i], &model->node[i]));
-        TRY(node_attributes(r->ctx, r->path, graph->node[i], &model->node[i]));
+        TRY(node_attributes(r->ctx, r->model->file, graph->node[i], &model->node[i]));
     }
 done:
     return status;
@@ -373,23 +374,40 @@ done:
     return status;
 }
 
-deconv_status onnx_read(deconv_ctx *ctx, const char *path, onnx_model **out)
+static deconv_status open_model(deconv_ctx *ctx, const char *path, onnx_model **out)
 {
-    Onnx__ModelProto *message = NULL;
     deconv_status status = DECONV_OK;
-    reader r = {.ctx = ctx, .path = path};
+    onnx_model *model = NULL;
+    Onnx__ModelProto *message;
 
     *out = NULL;
-    TRY(message_read(ctx, path, &message));
-    status = DECONV_ERROR_NO_MEMORY;
-    r.model = mem_alloc(ctx, 1, sizeof *r.model, "a model");
-    if (r.model) {
-        r.model->ctx = ctx;
-        r.model->private = message;
-        r.graph = message->graph;
-        message = NULL;
-        status = check_model(ctx, r.model->private, &r.model->opset);
+    TRY_ALLOC(model, ctx, 1);
+    *out = model;
+    model->ctx = ctx;
+    TRY_ALLOC(model->file, ctx, 1);
+    model->file->fd = -1;
+    model->file->path = mem_strdup(ctx, path);
+    if (!model->file->path) {
+        status = DECONV_ERROR_NO_MEMORY;
+        goto done;
     }
+    TRY(message_read(ctx, path, model->file, &message));
+    model->private = message;
+done:
+    return status;
+}
+
+deconv_status onnx_read(deconv_ctx *ctx, const char *path, onnx_model **out)
+{
+    deconv_status status = DECONV_OK;
+    const Onnx__ModelProto *message;
+    reader r = {.ctx = ctx};
+
+    *out = NULL;
+    TRY(open_model(ctx, path, &r.model));
+    message = r.model->private;
+    r.graph = message->graph;
+    status = check_model(ctx, message, &r.model->opset);
     if (status == DECONV_OK)
         status = read_graph(&r);
     if (status != DECONV_OK) {
@@ -403,6 +421,5 @@ done:
     name_table_free(ctx, &r.initializers);
     mem_free(ctx, r.known);
     onnx_free(r.model);
-    message_free(ctx, message);
     return status;
 }

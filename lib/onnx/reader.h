@@ -6,13 +6,25 @@
 #include "model.h"
 #include "node_error.h"
 #include "onnx.pb-c.h"
+#include "outline.h"
 
 #define ONNX_OPSET_MIN 7
 #define ONNX_OPSET_MAX 21
 
 /* ---- The file (message.c) ---- */
 
-deconv_status message_read(deconv_ctx *ctx, const char *path, Onnx__ModelProto **out);
+/* The file that a model was read from: open as long as the model lives, for its large weights. */
+struct model_file {
+    char *path;
+    int fd;           /* -1: everything was read */
+    raw_place *place; /* raw data that was not, of each initializer; NULL: of none */
+    size_t places;
+};
+void model_file_close(deconv_ctx *ctx, model_file *file);
+
+/* Opens file->path and parses what is there besides large weights. */
+deconv_status message_read(deconv_ctx *ctx, const char *path, model_file *file,
+                           Onnx__ModelProto **out);
 void message_free(deconv_ctx *ctx, Onnx__ModelProto *message);
 
 /* ---- Names to numbers (name_table.c) ---- */
@@ -42,10 +54,11 @@ const char *element_type_name(int32_t type);
 bool element_type_is_float(int32_t type);
 bool element_type_is_integer(int32_t type); /* or bool */
 
-/* Decodes a tensor of the file; large float32 data moves out of `proto` instead of being copied.
- * `what` starts the messages ("initializer 'w'"), `path` is the model's, for external data. */
-deconv_status tensor_decode(deconv_ctx *ctx, const char *path, const char *what,
-                            Onnx__TensorProto *proto, host_tensor **out);
+/* Decodes a tensor of the file; large float32 data moves out of `proto` instead of being copied, or
+ * stays where `place` says that it lies in `file` (place NULL or of 0 bytes: it is in `proto`).
+ * `what` starts the messages ("initializer 'w'"), file->path leads to external data. */
+deconv_status tensor_decode(deconv_ctx *ctx, const model_file *file, const char *what,
+                            Onnx__TensorProto *proto, const raw_place *place, host_tensor **out);
 /* Releases the elements that a tensor of the file still holds. */
 void tensor_release_data(deconv_ctx *ctx, Onnx__TensorProto *proto);
 
@@ -56,7 +69,7 @@ deconv_status external_read(deconv_ctx *ctx, const char *path, const char *what,
 /* ---- Nodes (node.c, order.c) ---- */
 
 /* Attributes of a node whose name and type are set. */
-deconv_status node_attributes(deconv_ctx *ctx, const char *path, const Onnx__NodeProto *from,
+deconv_status node_attributes(deconv_ctx *ctx, const model_file *file, const Onnx__NodeProto *from,
                               onnx_node *node);
 
 /* Puts producers before consumers and leaves an order that is right as it is; names a cycle. */

@@ -6,6 +6,8 @@
 #include <stdalign.h>
 #include <string.h>
 
+#include "../file.h"
+
 /* ---- Element types ---- */
 
 typedef enum element_kind {
@@ -245,12 +247,18 @@ done:
     return status;
 }
 
+/* Whether elements in the file are what a host tensor holds. */
+static bool are_floats(const element_type *type)
+{
+    const uint16_t probe = 1;
+
+    return type->kind == KIND_FLOAT && *(const uint8_t *)&probe == 1;
+}
+
 /* Float32 data that is already what a host tensor holds changes hands; NULL where it has to be
  * converted. `fetched` is external data, which belongs to the caller. */
 static float *take_floats(Onnx__TensorProto *proto, const element_source *source, uint8_t **fetched)
 {
-    const uint16_t probe = 1;
-    bool little_endian = *(const uint8_t *)&probe == 1;
     float *taken = NULL;
 
     if (source->type->kind != KIND_FLOAT)
@@ -259,7 +267,7 @@ static float *take_floats(Onnx__TensorProto *proto, const element_source *source
         taken = proto->float_data;
         proto->float_data = NULL;
         proto->n_float_data = 0;
-    } else if (little_endian && (uintptr_t)source->raw % alignof(float) == 0) {
+    } else if (are_floats(source->type) && (uintptr_t)source->raw % alignof(float) == 0) {
         taken = (float *)(void *)(*fetched ? *fetched : proto->raw_data.data);
         if (*fetched) {
             *fetched = NULL;
@@ -271,29 +279,47 @@ static float *take_floats(Onnx__TensorProto *proto, const element_source *source
     return taken;
 }
 
-/* Finds the elements and checks that there are as many as the shape says. */
-static deconv_status find_elements(deconv_ctx *ctx, const char *path, const char *what,
-                                   const Onnx__TensorProto *proto, size_t count,
-                                   element_source *source, uint8_t **fetched)
+/* Raw data that was left out when the file was parsed: floats stay in the file. */
+static deconv_status fetch_raw(deconv_ctx *ctx, const model_file *file, const raw_place *place,
+                               const element_source *source, uint8_t **fetched)
+{
+    deconv_status status = DECONV_OK;
+
+    if (are_floats(source->type))
+        goto done;
+    TRY_ALLOC(*fetched, ctx, (size_t)place->bytes);
+    TRY(file_read_at(ctx, file->path, file->fd, place->offset, (size_t)place->bytes, *fetched));
+done:
+    return status;
+}
+
+/* Finds the elements and checks that there are as many as the shape says. `source->raw` stays NULL
+ * where they stay in the file. */
+static deconv_status find_elements(deconv_ctx *ctx, const model_file *file, const char *what,
+                                   const Onnx__TensorProto *proto, const raw_place *place,
+                                   size_t count, element_source *source, uint8_t **fetched)
 {
     const element_type *type = source->type;
     size_t expected = count * type->bytes;
     size_t typed = field_count(proto, type->field);
+    size_t raw = place->bytes ? (size_t)place->bytes : proto->raw_data.len;
     deconv_status status = DECONV_OK;
 
     if (proto->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL) {
-        TRY(external_read(ctx, path, what, proto, expected, fetched));
+        TRY(external_read(ctx, file->path, what, proto, expected, fetched));
         source->raw = *fetched;
-    } else if (proto->raw_data.len > 0) {
+    } else if (raw > 0) {
         if (typed > 0)
             FAIL(ctx, DECONV_ERROR_FORMAT, "%s has its elements twice, as raw and as typed data",
                  what);
-        if (proto->raw_data.len != expected)
+        if (raw != expected)
             FAIL(ctx, DECONV_ERROR_FORMAT,
                  "%s has %zu bytes of data; its %zu elements of %s need "
                  "%zu",
-                 what, proto->raw_data.len, count, type->name, expected);
-        source->raw = proto->raw_data.data;
+                 what, raw, count, type->name, expected);
+        if (place->bytes)
+            TRY(fetch_raw(ctx, file, place, source, fetched));
+        source->raw = place->bytes ? *fetched : proto->raw_data.data;
     } else if (typed != count) {
         FAIL(ctx, DECONV_ERROR_FORMAT, "%s has %zu elements of %s; its shape needs %zu", what,
              typed, type->name, count);
@@ -321,14 +347,27 @@ static deconv_status convert_elements(deconv_ctx *ctx, const char *what,
     return DECONV_OK;
 }
 
-deconv_status tensor_decode(deconv_ctx *ctx, const char *path, const char *what,
-                            Onnx__TensorProto *proto, host_tensor **out)
+static deconv_status make_float_tensor(deconv_ctx *ctx, const char *what, const shape *s,
+                                       host_tensor **out)
 {
+    *out = mem_alloc(ctx, 1, sizeof **out, what);
+    if (!*out)
+        return DECONV_ERROR_NO_MEMORY;
+    (*out)->shape = *s;
+    (*out)->is_float = true;
+    return DECONV_OK;
+}
+
+deconv_status tensor_decode(deconv_ctx *ctx, const model_file *file, const char *what,
+                            Onnx__TensorProto *proto, const raw_place *place, host_tensor **out)
+{
+    static const raw_place nowhere = {0, 0};
     element_source source = {element_type_of(proto->data_type), NULL, proto};
     deconv_status status = DECONV_OK;
     uint8_t *fetched = NULL;
     host_tensor *t = NULL;
-    float *taken;
+    float *taken = NULL;
+    bool in_file;
     size_t count;
     shape s;
 
@@ -342,19 +381,18 @@ deconv_status tensor_decode(deconv_ctx *ctx, const char *path, const char *what,
         FAIL(ctx, DECONV_ERROR_UNSUPPORTED, "%s is split into segments; store it whole", what);
     TRY(tensor_shape(ctx, what, proto, &s));
     count = (size_t)shape_count(&s);
-    TRY(find_elements(ctx, path, what, proto, count, &source, &fetched));
+    place = place ? place : &nowhere;
+    TRY(find_elements(ctx, file, what, proto, place, count, &source, &fetched));
 
-    taken = count > 0 ? take_floats(proto, &source, &fetched) : NULL;
-    if (taken) {
-        t = mem_alloc(ctx, 1, sizeof *t, what);
-        if (!t) {
-            mem_free(ctx, taken);
-            status = DECONV_ERROR_NO_MEMORY;
-            goto done;
-        }
-        t->shape = s;
-        t->is_float = true;
+    in_file = place->bytes > 0 && !source.raw;
+    if (count > 0 && !in_file)
+        taken = take_floats(proto, &source, &fetched);
+    if (in_file || taken) {
+        TRY(make_float_tensor(ctx, what, &s, &t));
         t->f = taken;
+        t->in_file = in_file;
+        t->offset = place->offset;
+        taken = NULL;
     } else {
         TRY(host_tensor_create(ctx, &s, source.type->kind >= KIND_HALF, &t));
         TRY(convert_elements(ctx, what, &source, count, t));
@@ -362,6 +400,7 @@ deconv_status tensor_decode(deconv_ctx *ctx, const char *path, const char *what,
     *out = t;
     t = NULL;
 done:
+    mem_free(ctx, taken);
     mem_free(ctx, fetched);
     host_tensor_free(ctx, t);
     tensor_release_data(ctx, proto);

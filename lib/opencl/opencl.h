@@ -23,6 +23,9 @@ deconv_status device_open(deconv_ctx *ctx, const char *wanted, const char *cache
                           device **out);
 void device_close(device *device);
 const device_limits *device_limits_of(deconv_ctx *ctx);
+/* Where the context keeps files from one process to the next; NULL: nowhere. It may not exist yet.
+ */
+const char *device_cache_folder(deconv_ctx *ctx);
 void device_describe(const device *device, deconv_device_info *info);
 
 /* Waits until all that was enqueued is done; reports what failed since the last wait. */

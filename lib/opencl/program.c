@@ -2,14 +2,20 @@
  * closed. program_cache.c keeps them from one process to the next.
  *
  *   Source   cl/NAME as embedded in the library; a file of that name in $DECONV_KERNEL_DIR, read
- * when the program is built, goes before it. Options  "-cl-std=CL1.2" and the caller's; nothing
- * that loosens floating-point arithmetic. Key      Everything the binary depends on: our version,
- * device, vendor, driver, platform, options and the source itself, as one text. Order    A binary
- * from the cache is tried first. Whatever is wrong with it (missing, broken, made for something
- * else, refused by the driver), the program is built from source and the binary is stored again;
- * none of that is a failure. Threads  program_lock is held from the look-up to the end of the
- * build, so two threads that want the same program build it once, and two that want different ones
- * build one by one.
+ *            when the program is built, goes before it.
+ *
+ *   Options  "-cl-std=CL1.2" and the caller's; nothing that loosens floating-point arithmetic.
+ *
+ *   Key      Everything the binary depends on: our version, device, vendor, driver, platform,
+ *            options and the source itself, as one text.
+ *
+ *   Order    A binary from the cache is tried first. Whatever is wrong with it (missing, broken,
+ *            made for something else, refused by the driver), the program is built from source and
+ *            the binary is stored again; none of that is a failure.
+ *
+ *   Threads  program_lock is held from the look-up to the end of the build, so two threads that
+ *            want the same program build it once, and two that want different ones build one by
+ *            one.
  */
 #include <stdio.h>
 #include <string.h>
@@ -120,7 +126,7 @@ static cl_program from_cache(device *d, const build *b)
     if (object)
         code = d->api.BuildProgram(object, 1, &d->id, b->flags, NULL, NULL);
     if (code != CL_SUCCESS) {
-        log_line(d->ctx, DECONV_LOG_DEBUG, "program cache: the driver refuses the binary of %s: %s",
+        log_line(d->ctx, DECONV_LOG_INFO, "program cache: the driver refuses the binary of %s: %s",
                  b->source, cl_code_name(code));
         if (object)
             d->api.ReleaseProgram(object);

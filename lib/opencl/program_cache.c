@@ -3,21 +3,25 @@
  *
  *   Place    The context's cache_dir, else $XDG_CACHE_HOME/deconv, else $HOME/.cache/deconv; made
  *            with mode 0700 when something is first stored. Without any of them nothing is kept.
+ *
  *   Name     32 hexadecimal digits, two 64-bit FNV-1a hashes of the key, and ".program". The hash
  *            only names the file: the key itself is inside and compared in full, so that two keys
- * of one hash cost a rebuild and never give a wrong program. Format   "DCVPROG1", three
- * little-endian uint64 (key bytes, binary bytes, FNV-1a of the key and the binary), the key, the
- * binary, and nothing behind it. Failure  A file that is missing, truncated, longer than it says,
- * altered or of another key counts as not there. A folder that cannot be written costs one line at
- * log level debug. Others   A file is written beside its place and renamed over it: any number of
- * processes may share a folder, and whoever comes last wins with the same content. Nothing is ever
+ *            of one hash cost a rebuild and never give a wrong program.
+ *
+ *   Format   "DCVPROG1", three little-endian uint64 (key bytes, binary bytes, FNV-1a of the key and
+ *            the binary), the key, the binary, and nothing behind it.
+ *
+ *   Failure  A file that is missing, truncated, longer than it says, altered or of another key
+ *            counts as not there. A broken one costs a line at log level info, a folder that cannot
+ *            be written one at level debug.
+ *
+ *   Others   A file is written beside its place and renamed over it: any number of processes may
+ *            share a folder, and whoever comes last wins with the same content. Nothing is ever
  *            removed; the folder may be emptied at any time.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "../file.h"
 #include "device.h"
@@ -129,7 +133,7 @@ bool cache_load(device *d, const char *key, size_t key_size, uint8_t **binary, s
     }
     wrong = check_file(file, file_size, key, key_size);
     if (wrong) {
-        log_line(d->ctx, DECONV_LOG_DEBUG, "program cache: %s: %s", path, wrong);
+        log_line(d->ctx, DECONV_LOG_INFO, "program cache: %s: %s", path, wrong);
     } else {
         size_t before = HEADER_SIZE + key_size;
 
@@ -140,21 +144,6 @@ bool cache_load(device *d, const char *key, size_t key_size, uint8_t **binary, s
     }
     mem_free(d->ctx, file);
     return *binary != NULL;
-}
-
-/* The folder with all those above it. */
-static bool make_folder(const char *path)
-{
-    char part[PATH_SIZE];
-
-    snprintf(part, sizeof part, "%s", path);
-    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(part, 0700) != 0 && errno != EEXIST)
-            return false;
-        *slash = '/';
-    }
-    return mkdir(part, 0700) == 0 || errno == EEXIST;
 }
 
 void cache_store(device *d, const char *key, size_t key_size, const uint8_t *binary, size_t size)
@@ -175,7 +164,7 @@ void cache_store(device *d, const char *key, size_t key_size, const uint8_t *bin
     put_uint64(file + MAGIC_SIZE + 8, size);
     put_uint64(file + MAGIC_SIZE + 16,
                fnv1a(FNV_BASIS, file + HEADER_SIZE, file_size - HEADER_SIZE));
-    if (!make_folder(d->cache_dir))
+    if (!file_make_folder(d->cache_dir))
         log_line(d->ctx, DECONV_LOG_DEBUG, "program cache: the folder %s cannot be made",
                  d->cache_dir);
     else if (file_try_write(d->ctx, path, file, file_size, why, sizeof why) != DECONV_OK)

@@ -1,6 +1,7 @@
 /* Conv, and what it shares with ConvTranspose. How a convolution is computed is lib/conv's. */
 #include "classes.h"
 #include "conv.h"
+#include "conv_tasks.h"
 #include "signal.h"
 
 #include <inttypes.h>
@@ -62,6 +63,7 @@ conv_task conv_task_of(const op *op, conv_direction direction, int in_block, int
     bool forward = direction == CONV_FORWARD;
 
     return (conv_task){.ctx = op->ctx,
+                       .name = op->name,
                        .problem = c->problem,
                        .direction = direction,
                        .scratch = op->scratch,
@@ -88,6 +90,8 @@ deconv_status conv_run(const op *op, convolution *c, const op_pass *pass)
                                                .weights = pass->in[1]->data,
                                                .bias = bias ? bias->data : NULL,
                                                .dst = pass->out[0]->data,
+                                               .dst_from = pass->out[0]->from,
+                                               .dst_image = pass->out[0]->image,
                                                .relu = pass->rectify});
 }
 
@@ -105,6 +109,18 @@ void conv_release(op *op)
 
     convolution_free(c->forward);
     convolution_free(c->adjoint);
+}
+
+bool conv_task_in(const op *op, deconv_direction direction, conv_task *task)
+{
+    bool transposed = op->class == &op_conv_transpose;
+
+    if (op->class != &op_conv && !transposed)
+        return false;
+    *task =
+        conv_task_of(op, (direction == DECONV_FORWARD) != transposed ? CONV_FORWARD : CONV_ADJOINT,
+                     op->in_block[0], op->out_block[0]);
+    return true;
 }
 
 /* Channels to.. of the groups that channels from->from[1]..to[1] of `count` belong to. */
@@ -411,6 +427,7 @@ const op_class op_conv = {
     .blocks = conv_blocks,
     .takes_blocks = conv_takes_blocks,
     .rectifies = RECTIFIES_FORWARD | RECTIFIES_BACK,
+    .writes_slices = true,
     .frame = conv_frame,
     .plan_windows = conv_plan_windows,
     .release_windows = conv_release_windows,

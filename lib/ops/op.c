@@ -252,6 +252,10 @@ static deconv_status param_constant(const op *op, const char *name, int input, b
     if (op->constant[input]->is_float != is_float)
         OP_FAIL(op, DECONV_ERROR_FORMAT, "%s of %s must be %s", name, op->class->type,
                 is_float ? "floats" : "integers");
+    if (!op->constant[input]->data)
+        OP_FAIL(op, DECONV_ERROR_UNSUPPORTED,
+                "%s of %s has %lld values; that is no list of settings", name, op->class->type,
+                (long long)shape_count(&op->constant[input]->shape));
     *out = op->constant[input];
 done:
     return status;

@@ -33,7 +33,7 @@ static int failures;
     STATIC_ASSERT(offsetof(type, field) == (offset), #type "." #field " has moved")
 
 PIN(deconv_device_info, 672);
-PIN(deconv_ctx_options, 104);
+PIN(deconv_ctx_options, 112);
 PIN(deconv_inverse_options, 16);
 PIN(deconv_attr, 48);
 PIN(deconv_net_options, 16);
@@ -42,12 +42,20 @@ PIN(deconv_trace_options, 40);
 PIN(deconv_seed, 32);
 PIN(deconv_projection_info, 48);
 PIN(deconv_project_options, 24);
+PIN(deconv_plan_info, 56);
+PIN(deconv_plan_candidate, 40);
+PIN(deconv_tune_options, 24);
+PIN(deconv_tune_summary, 32);
 PIN_LAST(deconv_device_info, version, 544);
-PIN_LAST(deconv_ctx_options, error_size, 96);
+PIN_LAST(deconv_ctx_options, memory, 104);
 PIN_LAST(deconv_attr, string, 40);
 PIN_LAST(deconv_layer_info, op_type, 80);
 PIN_LAST(deconv_trace_options, last_count, 32);
 PIN_LAST(deconv_projection_info, died_at, 40);
+PIN_LAST(deconv_plan_info, algorithm, 48);
+PIN_LAST(deconv_plan_candidate, reason, 32);
+PIN_LAST(deconv_tune_options, limit_seconds, 16);
+PIN_LAST(deconv_tune_summary, path, 24);
 #endif
 
 #define PIN_ENUM(type) STATIC_ASSERT(sizeof(type) == 4, #type " is not 32 bits wide")
@@ -83,6 +91,10 @@ static void macros_equal_functions(void)
     CHECK_INIT(deconv_layer_info, DECONV_LAYER_INFO_INIT);
     CHECK_INIT(deconv_trace_options, DECONV_TRACE_OPTIONS_INIT);
     CHECK_INIT(deconv_project_options, DECONV_PROJECT_OPTIONS_INIT);
+    CHECK_INIT(deconv_plan_info, DECONV_PLAN_INFO_INIT);
+    CHECK_INIT(deconv_plan_candidate, DECONV_PLAN_CANDIDATE_INIT);
+    CHECK_INIT(deconv_tune_options, DECONV_TUNE_OPTIONS_INIT);
+    CHECK_INIT(deconv_tune_summary, DECONV_TUNE_SUMMARY_INIT);
 }
 
 static void null_is_nothing(void)
@@ -92,6 +104,7 @@ static void null_is_nothing(void)
     deconv_layer_destroy(NULL);
     deconv_net_destroy(NULL);
     deconv_trace_destroy(NULL);
+    deconv_plan_destroy(NULL);
     deconv_picture_destroy(NULL);
     deconv_card_destroy(NULL);
 }
@@ -223,6 +236,56 @@ static void trace_and_project(deconv_net *net, deconv_tensor *x, uint32_t layer)
     deconv_trace_destroy(trace);
 }
 
+/* Both directions of the four convolutions. */
+static void plan_and_tune(deconv_ctx *ctx, deconv_net *net)
+{
+    deconv_plan_info info = DECONV_PLAN_INFO_INIT;
+    deconv_plan_candidate candidate = DECONV_PLAN_CANDIDATE_INIT;
+    deconv_tune_options options = DECONV_TUNE_OPTIONS_INIT;
+    deconv_tune_summary summary = DECONV_TUNE_SUMMARY_INIT;
+    deconv_plan *plan = NULL;
+    double shares[2] = {0, 0};
+
+    CHECK(deconv_plan_create(net, 2, &plan) == DECONV_OK);
+    if (!plan)
+        return;
+    CHECK(deconv_plan_count(plan) == 8);
+    for (uint32_t i = 0; i < deconv_plan_count(plan); i++) {
+        int chosen = 0;
+
+        CHECK(deconv_plan_get(plan, i, &info) == DECONV_OK);
+        CHECK(info.direction == (i % 2 ? DECONV_INVERSE : DECONV_FORWARD));
+        CHECK(info.work > 0 && info.share > 0 && info.candidate_count > 0);
+        CHECK(info.microseconds == 0);
+        shares[info.direction] += info.share;
+        for (uint32_t c = 0; c < info.candidate_count; c++) {
+            CHECK(deconv_plan_candidate_get(plan, i, c, &candidate) == DECONV_OK);
+            CHECK(!candidate.refused || candidate.reason != NULL);
+            if (candidate.reason)
+                continue;
+            chosen++;
+            CHECK(strcmp(candidate.name, info.algorithm) == 0 && candidate.cost == 1);
+        }
+        CHECK(chosen == 1);
+        CHECK(deconv_plan_candidate_get(plan, i, info.candidate_count, &candidate) ==
+              DECONV_ERROR_NOT_FOUND);
+    }
+    for (int d = 0; d < 2; d++)
+        CHECK(shares[d] > 0.999 && shares[d] < 1.001);
+    SHORTEN(info, direction);
+    CHECK(deconv_plan_get(plan, 0, &info) == DECONV_OK);
+    CHECK(is_untouched(&info, sizeof info, offsetof_end(info, direction)));
+    CHECK(deconv_plan_get(plan, 8, &info) == DECONV_ERROR_NOT_FOUND);
+    deconv_plan_destroy(plan);
+
+    /* This context keeps no files. */
+    CHECK(deconv_net_tune(net, NULL, &summary) == DECONV_ERROR_INVALID);
+    CHECK(strstr(deconv_ctx_message(ctx), "cache folder") != NULL);
+    options.limit_seconds = -1;
+    CHECK(deconv_net_tune(net, &options, NULL) == DECONV_ERROR_INVALID);
+    CHECK(strstr(deconv_ctx_message(ctx), "limit_seconds") != NULL);
+}
+
 static void network_runs(deconv_ctx *ctx, const char *path)
 {
     static const int64_t shape[] = {1, 3, 96, 96};
@@ -245,6 +308,7 @@ static void network_runs(deconv_ctx *ctx, const char *path)
     CHECK(info.rank == 4 && info.shape[1] == 64);
     CHECK(is_untouched(&info, sizeof info, offsetof_end(info, shape)));
     trace_and_project(net, x, layer);
+    plan_and_tune(ctx, net);
     deconv_tensor_destroy(x);
     deconv_net_destroy(net);
 }

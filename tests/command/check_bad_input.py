@@ -88,6 +88,12 @@ def model_files(network):
         "shape.onnx": onnx.model(
             [conv], [picture], [out], [onnx.weights("w", [4, 5, 3, 3], [0.0] * 180)]
         ),
+        "five.onnx": onnx.model(
+            [onnx.node("Unsqueeze", ["x"], ["y"], axes=[4])],
+            [picture],
+            [onnx.value("y", [1, 3, 96, 96, 1])],
+            opset=11,
+        ),
         "outside.onnx": onnx.model(
             [conv], [picture], [out], [onnx.external_weights("w", [3, 3, 1, 1], "../../w.bin")]
         ),
@@ -107,6 +113,7 @@ def array_files():
         "short.npy": npy("<f4", (3, 96, 96), bytes(100)),
         "text.npy": b"1.0, 2.0, 3.0\n",
         "overflow.npy": npy("<f4", (1 << 40, 1 << 40), bytes(100)),
+        "two.npy": npy("<f4", (2, 3, 96, 96), bytes(8 * count)),
         "nan.npy": npy("<f4", (3, 96, 96), struct.pack("<f", float("nan")) * count),
     }
 
@@ -152,9 +159,21 @@ def usage_cases(network):
         Case("option without its value", project + ["--layer"], USAGE, ["--layer"]),
         Case("unit no number", project + ["--unit", "seven"], USAGE, ["seven"]),
         Case("unit negative", project + ["--unit", "-3"], USAGE, ["-3"]),
+        Case("units no list", project + ["--units", "3,seven"], USAGE, ["3,seven", "10-20"]),
+        Case("units backwards", project + ["--units", "5-3"], USAGE, ["5-3"]),
+        Case("units without an end", project + ["--units", "5-"], USAGE, ["5-"]),
+        Case("units with an open comma", project + ["--units", "3,"], USAGE, ["3,"]),
+        Case("no units", project + ["--units", ""], USAGE, ["--units"]),
+        Case("units and a unit", project + ["--units", "3", "--unit", "3"], USAGE, ["--unit "]),
+        Case("a montage alone", project + ["--units", "3", "--alone"], USAGE, ["--alone"]),
         Case("half a position", project + ["--at", "3"], USAGE, ["Y,X"]),
         Case("unknown rule", project + ["--rule", "cam"], USAGE, ["cam", "guided"]),
         Case("unknown seed", project + ["--seed", "two"], USAGE, ["two", "one"]),
+        Case("no time to tune", ["tune", network, "--limit", "0"], USAGE, ["--limit", "0"]),
+        Case("tune minus one picture", ["tune", network, "--batch", "-1"], USAGE, ["--batch -1"]),
+        Case("plan of minus one picture", ["info", network, "--plan", "--batch", "-1"], USAGE,
+             ["--batch -1"]),
+        Case("a batch without a plan", ["info", network, "--batch", "2"], USAGE, ["--plan"]),
         Case("no classes asked for", ["run", network, "input.png", "--top", "0"], USAGE, ["--top"]),
     ]
 
@@ -213,6 +232,16 @@ def unit_cases(network):
         Case("unknown layer to run", ["run", network, "input.png", "--layer", "cnov1", "--raw",
                                       "r.npy"], FAILED, ["cnov1", "conv1"]),
         Case("unit out of range", pool2 + ["--unit", "5000"], FAILED, ["pool2", "5000", "0-63"]),
+        Case("one of the units out of range", pool2 + ["--units", "3,60-64", "--raw", "r.npy"],
+             FAILED, ["pool2", "64", "0-63"]),
+        Case("units beyond counting", pool2 + ["--units", "0-9223372036854775807"], FAILED,
+             ["pool2", "0-63"]),
+        Case("row outside all maps", pool2 + ["--units", "all", "--at", "500,0"], FAILED,
+             ["pool2", "500", "0-10"]),
+        Case("units of five dimensions", ["project", "five.onnx", "input.png", "--layer", "y",
+                                          "--units", "all"], FAILED, ["y", "5 dimensions"]),
+        Case("units of several pictures", ["project", network, "two.npy", "--units", "3", "--raw",
+                                           "r.npy"], FAILED, ["two.npy", "--units"]),
         Case("row outside the map", pool2 + ["--unit", "0", "--at", "500,0"], FAILED,
              ["pool2", "500", "0-10"]),
         Case("column outside the map", pool2 + ["--unit", "0", "--at", "0,11"], FAILED,
@@ -224,6 +253,7 @@ def unit_cases(network):
 
 def output_cases(network):
     project = ["project", network, "input.png"]
+    units = project + ["--layer", "conv1", "--units", "3,7"]
     return [
         Case("folder that is not there", project + ["-o", "none/out.png"], FAILED, ["none/out.png"]),
         Case("a folder as output", project + ["-o", "folder.png"], FAILED, ["folder.png"]),
@@ -232,6 +262,14 @@ def output_cases(network):
         Case("raw output to a full disk", project + ["--raw", "full.npy"], FAILED, ["No space"]),
         Case("disk full while writing", project + ["--raw", "out.npy"], FAILED,
              ["out.npy", "too large"], limit=(resource.RLIMIT_FSIZE, 50000)),
+        Case("raw units unwritable", units + ["--raw", "none/out.npy"], FAILED, ["none/out.npy"]),
+        Case("raw units into a folder", units + ["--raw", "folder.png"], FAILED, ["folder.png"]),
+        Case("raw units to a full disk", units + ["--raw", "full.npy"], FAILED, ["No space"]),
+        Case("disk full while writing units", units + ["--raw", "out.npy"], FAILED,
+             ["out.npy", "too large"], limit=(resource.RLIMIT_FSIZE, 150000)),
+        Case("montage unwritable, raw not", units + ["-o", "none/out.png", "--raw", "out.npy"],
+             FAILED, ["none/out.png"]),
+        Case("montage of unknown format", units + ["-o", "out.tiff"], FAILED, ["out.tiff"]),
         Case("old output is kept", project + ["--unit", "5000", "-o", "old.png"], FAILED, ["5000"]),
         Case("standard output full", ["run", network, "input.png"], FAILED, ["standard output"],
              stdout="/dev/full"),
@@ -253,6 +291,8 @@ def surroundings_cases(network):
         Case("no loader", run, FAILED, ["/nowhere/libOpenCL.so"],
              {"DECONV_OPENCL_LIBRARY": "/nowhere/libOpenCL.so"}),
         Case("no kernels", run, FAILED, ["/nowhere"], {"DECONV_KERNEL_DIR": "/nowhere"}),
+        Case("nowhere to keep what is measured", ["tune", network], FAILED, ["cache folder"],
+             {"XDG_CACHE_HOME": "", "HOME": ""}),
         Case("missing card", run + ["--card", "none.json"], FAILED, ["none.json"]),
         Case("broken card", run + ["--card", "notjson.json"], FAILED, ["notjson.json"]),
         Case("card of wrong type", run + ["--card", "card.json"], FAILED, ["card.json", "resize"]),

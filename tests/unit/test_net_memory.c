@@ -4,6 +4,7 @@
 #include "onnx_build.h"
 
 #include "../harness/starve.h"
+#include "conv/tuning.h"
 
 enum { SIDE = 12, BATCH = 2, INPUT = 3 * SIDE * SIDE, MAPS = 6 };
 
@@ -318,12 +319,76 @@ static void cold_contexts(void **state)
     free(j);
 }
 
+static deconv_status plan_and_tune(deconv_net *net)
+{
+    deconv_tune_options options = DECONV_TUNE_OPTIONS_INIT;
+    deconv_plan *plan = NULL;
+    deconv_status status = deconv_plan_create(net, BATCH, &plan);
+
+    deconv_plan_destroy(plan);
+    options.limit_seconds = 1e-4;
+    return status == DECONV_OK ? deconv_net_tune(net, &options, NULL) : status;
+}
+
+/* What others measured is kept, whatever fails; a candidate without memory is left out. */
+static void planning_and_tuning(void **state)
+{
+    fixture *f = *state;
+    heap h = {.countdown = -1};
+    deconv_ctx *ctx = heap_context(&h, f->folder), *later;
+    job *j = open_job(f);
+    tuning_entry other = {
+        .key = "forward other layout 1 to 1", .candidate = {{"direct", 3.0}}, .count = 1};
+    deconv_net *net = NULL;
+    long refused = 0, got_by = 0;
+    bool more = true;
+    uint8_t *text;
+    size_t size;
+    char *path;
+
+    assert_non_null(ctx);
+    assert_int_equal(deconv_net_open(ctx, j->path, NULL, &net), DECONV_OK);
+    assert_int_equal(tuning_store(ctx, &other, 1), DECONV_OK);
+    assert_int_equal(plan_and_tune(net), DECONV_OK);
+    for (long n = 0; more; n++) {
+        long live = h.live;
+        deconv_status status;
+
+        h.refused = false;
+        h.countdown = n;
+        status = plan_and_tune(net);
+        h.countdown = -1;
+        more = h.refused;
+        if (status != DECONV_OK && status != DECONV_ERROR_NO_MEMORY)
+            fail_msg("request %ld refused: %s", n, deconv_ctx_message(ctx));
+        assert_int_equal(h.live, live);
+        refused += status != DECONV_OK;
+        got_by += status == DECONV_OK && more;
+    }
+    print_message("%ld allocations refused, without %ld more it went on\n", refused, got_by);
+    assert_true(refused > 50 && got_by < refused);
+    assert_int_equal(tuning_path(ctx, &path), DECONV_OK);
+    text = get_file(path, &size);
+    text[size] = '\0';
+    assert_non_null(strstr((char *)text, other.key));
+    free(text);
+    deconv_net_destroy(net);
+    later = heap_context(&h, f->folder);
+    assert_non_null(ctx_tuning(later));
+    deconv_ctx_destroy(later);
+    mem_free(ctx, path);
+    deconv_ctx_destroy(ctx);
+    assert_int_equal(h.live, 0);
+    free(j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(opening_to_projecting, set_up, tear_down),
         cmocka_unit_test_setup_teardown(objects_survive, set_up, tear_down),
         cmocka_unit_test_setup_teardown(cold_contexts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(planning_and_tuning, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("net_memory", tests, NULL, NULL);

@@ -2,6 +2,7 @@
  * should be. */
 #define _XOPEN_SOURCE 700
 #include "opencl_fixture.h"
+#include "processes.h"
 
 #include "file.h"
 
@@ -219,14 +220,49 @@ static void contexts_share_a_cache(void **state)
     assert_false(logged(f, ": built"));
 }
 
-int main(void)
+/* What one of several processes does, on the fixture's folders. */
+static int use_cache_once(const char *cache)
+{
+    static fixture f; /* for the log alone */
+
+    pthread_mutex_init(&f.log_lock, NULL);
+    snprintf(f.cache, sizeof f.cache, "%s", cache);
+    use_cache(&f);
+    return 0;
+}
+
+static void processes_share_a_cache(void **state)
+{
+    fixture *f = *state;
+    char path[2 * PATH_SIZE], damaged[2 * PATH_SIZE];
+
+    for (int round = 0; round < 2; round++) {
+        processes p = {.count = 0};
+
+        for (int i = 0; i < 4; i++)
+            processes_start(&p, "use", f->cache);
+        processes_expect_success(&p);
+        assert_int_equal(program_files(f, path, sizeof path), 3); /* and nothing half written */
+        forget_log(f);
+        use_cache(f);
+        assert_false(logged(f, ": built"));
+        assert_false(logged(f, "program cache: "));
+        /* Again, with a file that all of them find broken. */
+        strcpy(damaged, path);
+        store(damaged, (bytes){(uint8_t *)"text", 4});
+    }
+}
+
+int main(int argc, char **argv)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(programs_are_built_once),   TEST(damaged_files_are_rebuilt),
         TEST(foreign_binary_is_rebuilt), TEST(unwritable_cache_is_no_failure),
-        TEST(contexts_share_a_cache),
+        TEST(contexts_share_a_cache),    TEST(processes_share_a_cache),
     };
 
+    if (argc == 3)
+        return use_cache_once(argv[2]);
     return cmocka_run_group_tests_name("program cache", tests, NULL, NULL);
 }
