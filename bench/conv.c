@@ -23,6 +23,10 @@
 #define QUIET_SHARE 0.85
 #define TRIES       4
 
+/* How long --lock keeps the machine, and how long it leaves it to others. */
+#define LOCK_SECONDS   40.0
+#define UNLOCK_SECONDS 0.2
+
 typedef struct conv_bench {
     char *only, *algorithm, *device, *lock;
     int batch; /* 0: 1 and 8 */
@@ -30,6 +34,7 @@ typedef struct conv_bench {
     effort effort;
 
     int lock_file;
+    double locked_at; /* 0: not locked */
     deconv_ctx *ctx;
     ceiling *ceiling;
     double highest; /* ceiling so far, FLOP/s */
@@ -90,16 +95,24 @@ static int parse(conv_bench *b, int argc, const char **argv)
 
 /* ---- The machine ---- */
 
-static void lock_machine(const conv_bench *b)
+/* With --lock: taken before a figure, kept over the next ones for a while, as others may hold it
+ * long. */
+static void lock_machine(conv_bench *b)
 {
-    if (b->lock && flock(b->lock_file, LOCK_EX) != 0)
+    if (!b->lock || b->locked_at > 0)
+        return;
+    if (flock(b->lock_file, LOCK_EX) != 0)
         die("%s: it cannot be locked", b->lock);
+    b->locked_at = seconds_now();
 }
 
-static void unlock_machine(const conv_bench *b)
+static void unlock_machine(conv_bench *b)
 {
-    if (b->lock)
-        flock(b->lock_file, LOCK_UN);
+    if (b->locked_at == 0 || seconds_now() - b->locked_at < LOCK_SECONDS)
+        return;
+    flock(b->lock_file, LOCK_UN);
+    b->locked_at = 0;
+    pause_seconds(UNLOCK_SECONDS);
 }
 
 static void measure_ceiling(conv_bench *b)

@@ -10,6 +10,8 @@ import pathlib
 import numpy as np
 
 RULES = {"deconvnet": 0, "gradient": 1, "guided": 2}
+VALUES = {"activation": 0, "one": 1}
+LRN_DERIVATIVE = 2
 STRONGEST = -1
 MAX_RANK = 5
 
@@ -147,11 +149,14 @@ class Context:
 
     def tensor(self, array):
         """A tensor with the array's values; the caller calls destroy()."""
-        array = np.ascontiguousarray(array, np.float32)
         tensor = self.empty(array.shape)
+        self.write(tensor, array)
+        return tensor
+
+    def write(self, tensor, array):
+        array = np.ascontiguousarray(array, np.float32)
         data = array.ctypes.data_as(c_void)
         self.check(_lib.deconv_tensor_write(tensor, data, c_u64(array.size)))
-        return tensor
 
     def empty(self, shape):
         tensor = c_void()
@@ -207,19 +212,20 @@ class Net:
             found.append(layer.value)
         return found
 
-    def trace(self, batch, keep, rules=("deconvnet", "gradient", "guided")):
-        return Trace(self, batch, keep, rules)
+    def trace(self, batch, keep, rules=("deconvnet", "gradient", "guided"), flags=0):
+        return Trace(self, batch, keep, rules, flags)
 
 
 class Trace:
     """One forward pass at a time; `keep` lists layers by index."""
 
-    def __init__(self, net, batch, keep, rules):
+    def __init__(self, net, batch, keep, rules, flags):
         self.ctx = net.ctx
         layers = (c_u32 * len(keep))(*keep)
         options = TraceOptions()
         _lib.deconv_trace_options_init(ctypes.byref(options))
         options.rules = sum(1 << RULES[r] for r in rules)
+        options.flags = flags
         options.keep = options.last = layers
         options.keep_count = options.last_count = len(keep)
         self.handle = c_void()
@@ -235,23 +241,28 @@ class Trace:
 
     def run(self, arrays):
         tensors = [self.ctx.tensor(a) for a in arrays]
-        inputs = (c_void * len(tensors))(*[t.value for t in tensors])
         try:
-            self.ctx.check(_lib.deconv_trace_run(self.handle, inputs, len(tensors)))
+            self.run_tensors(tensors)
         finally:
             for tensor in tensors:
                 self.ctx.destroy(tensor)
+
+    def run_tensors(self, tensors):
+        inputs = (c_void * len(tensors))(*[t.value for t in tensors])
+        self.ctx.check(_lib.deconv_trace_run(self.handle, inputs, len(tensors)))
 
     def activation(self, layer):
         tensor = c_void()
         self.ctx.check(_lib.deconv_trace_activation(self.handle, layer, ctypes.byref(tensor)))
         return self.ctx.read(tensor)
 
-    def project(self, layer, seeds, input_shape, rule="deconvnet"):
+    def project(self, layer, seeds, input_shape, rule="deconvnet", value="activation", flags=0):
         """`seeds`: (item, unit, y, x) tuples. Returns the projections and what is known of them."""
         options = ProjectOptions()
         _lib.deconv_project_options_init(ctypes.byref(options))
         options.rule = RULES[rule]
+        options.value = VALUES[value]
+        options.flags = flags
         packed = (Seed * len(seeds))(*[Seed(*s) for s in seeds])
         infos = (ProjectionInfo * len(seeds))()
         tensor = self.ctx.empty((len(seeds), *input_shape))

@@ -1,0 +1,75 @@
+"""Timing of several programs in one process, in turn: medians of rounds, with quiet in between."""
+
+import fcntl
+import statistics
+import time
+
+LONGEST_WAIT = 0.5  # seconds for threads to fall asleep
+STEP = 0.01
+IDLE = 0.1  # share of a core that counts as quiet
+
+
+class MachineLock:
+    """An exclusive lock of a file while things are timed; of None: no lock. `with lock:` takes it and
+    keeps it over the next such blocks for a while, as others may hold it long."""
+
+    KEEP, LEAVE = 40, 0.2  # seconds
+
+    def __init__(self, path):
+        self.file = open(path, "a") if path else None
+        self.since = None
+
+    def __enter__(self):
+        if self.file and self.since is None:
+            fcntl.flock(self.file, fcntl.LOCK_EX)
+            self.since = time.perf_counter()
+
+    def __exit__(self, *_):
+        if self.since is not None and time.perf_counter() - self.since > self.KEEP:
+            self.release()
+            time.sleep(self.LEAVE)
+
+    def release(self):
+        if self.since is not None:
+            fcntl.flock(self.file, fcntl.LOCK_UN)
+            self.since = None
+
+
+def settle():
+    """Waits until this process's threads stop spinning: those of OpenMP and of ONNX Runtime look for
+    more work for some milliseconds after the last, and would take the next program's cores."""
+    end = time.perf_counter() + LONGEST_WAIT
+    while time.perf_counter() < end:
+        used = time.process_time()
+        time.sleep(STEP)
+        if time.process_time() - used < IDLE * STEP:
+            return
+
+
+def timed(work, times):
+    """Seconds of one call."""
+    start = time.perf_counter()
+    for _ in range(times):
+        work()
+    return (time.perf_counter() - start) / times
+
+
+def measure(works, lock, seconds=0.5, rounds=5):
+    """Median seconds of one call of each function of the dictionary `works`. Each round calls one
+    after the other for about `seconds`/`rounds`, but at least once."""
+    slices = {name: [] for name in works}
+    times = {}
+    with lock:
+        for name, work in works.items():
+            work()
+            once = timed(work, 1)
+            times[name] = max(1, int(seconds / rounds / once))
+            settle()
+    for _ in range(rounds):
+        with lock:
+            for name, work in works.items():
+                settle()
+                if times[name] > 1:
+                    work()
+                slices[name].append(timed(work, times[name]))
+    return {name: statistics.median(values) for name, values in slices.items()}
