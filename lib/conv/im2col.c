@@ -41,8 +41,9 @@ typedef struct im2col_plan {
 /* More groups than this leave products too small to be worth their calls. */
 #define MOST_GROUPS 64
 
-/* Below implicit GEMM's: columns go through memory three times. CPU devices have no use for it. */
-#define GPU_SHARE 0.45
+/* Less than the plain algorithm's, so that no estimate chooses it: what it serves has no windows.
+ * That it is faster must be measured. CPU devices have no use for it. */
+#define GPU_SHARE 0.10
 #define CPU_SHARE 0.0005
 
 /* ---- Phases ---- */
