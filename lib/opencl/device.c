@@ -152,6 +152,7 @@ void device_close(device *d)
         profile_report(d);
         profile_free(d);
     }
+    blas_close(d);
     programs_free(d);
     if (d->queue)
         d->api.ReleaseCommandQueue(d->queue);

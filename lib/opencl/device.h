@@ -8,6 +8,7 @@
 
 struct program;
 struct profile;
+struct blas;
 
 struct device {
     deconv_ctx *ctx;
@@ -34,6 +35,7 @@ struct device {
     buffer *guarded;       /* live buffers that have guards */
 
     struct profile *profile; /* NULL: kernels are not timed */
+    struct blas *blas;       /* CLBlast; NULL until it is asked for */
 };
 
 struct buffer {
@@ -69,6 +71,9 @@ deconv_status device_failed(device *device, cl_int code, bool waited, const char
 /* program.c */
 deconv_status program_get(device *device, const char *source, const char *options, cl_program *out);
 void programs_free(device *device);
+
+/* blas.c: empties CLBlast's cache if this device filled it. */
+void blas_close(device *device);
 
 /* program_cache.c. `key` is the text that a program depends on. */
 char *cache_folder(deconv_ctx *ctx, const char *wanted);
