@@ -261,6 +261,7 @@ float gelu_tanh_slope(float x)
         if (i < (size_t)count) {                                                                   \
             const float x = in[i];                                                                 \
                                                                                                    \
+            (void)x; /* a slope may be constant */                                                 \
             out[i] = (guided ? rectified(r[i]) : r[i]) * (SLOPE);                                  \
         }                                                                                          \
     }

@@ -51,6 +51,7 @@ typedef struct {
     int dst_channels, dst_h, dst_w;
     int src_image, src_plane; /* floats from image to image, from block of channels to block */
     int dst_image;            /* floats from image to image of dst */
+    int dst_from;             /* float of dst where the first image begins */
     int dst_block;            /* 1: dst is NCHW; LANES: blocks */
     int relu;                 /* what is below zero becomes zero */
     int items, range;         /* KB blocks of dst each, in a group; items of a work-item */
@@ -148,38 +149,37 @@ __kernel void pad_planes(__global const float *restrict src, __global float *res
 /* The weights of one phase; one item a float. `across` channels of src side by side:
  *
  *   kb > 0  [G][items][chunk of taps][C/across][taps of the chunk][across][kb][LANES]
- *   kb = 0  [taps][C/LANES][dst_channels][LANES]
+ *   kb = 0  [chunk of taps][C/LANES][taps of the chunk][dst_channels][LANES], for conv_few
  */
 __kernel void pack_weights(__global const float *restrict w, __global float *restrict packed,
                            const blocked_shape s, int kb, int across, int chunk)
 {
     const int at = (int)get_global_id(0), taps = s.y.taps * s.x.taps;
-    int i = at, dst, src, tap, group = 0;
+    int i = at, dst, src, tap, first, group;
 
     if (kb > 0) {
-        int first, lane = i % LANES;
+        const int lane = i % LANES;
 
         i /= LANES;
         dst = i % kb * LANES + lane;
         i /= kb;
         src = i % across;
         i /= across;
-        tap = i % (s.blocks * taps);
-        i /= s.blocks * taps;
-        first = tap / (s.blocks * chunk) * chunk;
-        tap -= first * s.blocks;
-        src += tap / min(chunk, taps - first) * across;
-        tap = first + tap % min(chunk, taps - first);
-        dst += i % s.items * kb * LANES;
-        group = i / s.items;
     } else {
         src = i % LANES;
         i /= LANES;
         dst = i % s.dst_channels;
         i /= s.dst_channels;
-        src += i % s.blocks * LANES;
-        tap = i / s.blocks;
     }
+    tap = i % (s.blocks * taps);
+    i /= s.blocks * taps;
+    first = tap / (s.blocks * chunk) * chunk;
+    tap -= first * s.blocks;
+    src += tap / min(chunk, taps - first) * across;
+    tap = first + tap % min(chunk, taps - first);
+    dst += i % s.items * kb * LANES;
+    group = i / s.items;
+
     const int row = s.y.weight_first + tap / s.x.taps * s.y.weight_step;
     const int column = s.x.weight_first + tap % s.x.taps * s.x.weight_step;
 
@@ -190,134 +190,92 @@ __kernel void pack_weights(__global const float *restrict w, __global float *res
 }
 
 #ifdef TILE
-/* max(value, 0), with NaN kept and no negative zero. */
-#define ABOVE_ZERO(value) select(value, (VEC)0.0f, (value) <= (VEC)0.0f)
+/* Position u of row v of a phase, in an image. */
+typedef struct {
+    int u, v, image;
+} position;
 
 typedef struct {
-    int count;                /* positions that exist */
-    int y[TILE], x[TILE];     /* where the first tap reads */
-    int from[TILE], to[TILE]; /* floats to the image in src, to the position in dst */
+    int count;            /* positions that exist; the last one stands in for the others */
+    int row;              /* they are neighbours in a row of dst */
+    int inside;           /* every tap of every one meets src */
+    int y[TILE], x[TILE]; /* where the first tap reads; only where not all is inside */
+    int from[TILE];       /* the same in floats from the start of src */
+    int to[TILE];         /* floats from the start of dst */
 } tile_places;
 
-typedef struct {
-    int first, count;    /* taps first.. of the phase are worked out; `count` meet src */
-    int tap[TAPS];       /* which of them */
-    int at[TAPS * TILE]; /* where they read; -1: past the border */
-} tile_taps;
-
-static void find_places(const blocked_shape *s, int tile, tile_places *p)
+static position position_of(const blocked_shape *s, int tile)
 {
-    const int total = s->batch * s->y.count * s->x.count;
-    const int first = tile * TILE;
-    int u = first % s->x.count, rest = first / s->x.count;
-    int v = rest % s->y.count, image = rest / s->y.count;
+    const int row = tile * TILE / s->x.count;
+    position p;
 
-    p->count = min(TILE, total - first);
+    p.u = tile * TILE - row * s->x.count;
+    p.v = row % s->y.count;
+    p.image = row / s->y.count;
+    return p;
+}
+
+static void next_row(const blocked_shape *s, position *p)
+{
+    p->u = 0;
+    if (++p->v == s->y.count) {
+        p->v = 0;
+        p->image++;
+    }
+}
+
+/* The tile that starts at *at, which moves on; src has `pos` floats for each position. */
+static void find_places(const blocked_shape *s, position *at, int pos, tile_places *p)
+{
+    const int high = (s->y.taps - 1) * s->y.tap_step, wide = (s->x.taps - 1) * s->x.tap_step;
+    const int y = s->y.src_first + at->v * s->y.src_step;
+    const int x = s->x.src_first + at->u * s->x.src_step;
+    const int past = s->x.count - at->u; /* positions to the end of the row */
+
+    p->count = TILE;
+    p->row = past >= TILE && s->x.step == 1;
+    p->inside = y >= 0 && y + high < s->src_h && x >= 0 &&
+                x + (TILE - 1) * s->x.src_step + wide < s->src_w && past >= TILE;
+    if (p->inside) {
+        const int from = at->image * s->src_image + (y * s->src_w + x) * pos;
+        const int to =
+            s->dst_from + at->image * s->dst_image +
+            ((s->y.first + at->v * s->y.step) * s->dst_w + s->x.first + at->u * s->x.step) *
+                s->dst_block;
+
+        EACH(t, TILE)
+        {
+            p->from[t] = from + t * s->x.src_step * pos;
+            p->to[t] = to + t * s->x.step * s->dst_block;
+        }
+        at->u += TILE;
+        if (past == TILE)
+            next_row(s, at);
+        return;
+    }
+    p->inside = 1;
     for (int t = 0; t < TILE; t++) {
-        p->y[t] = s->y.src_first + v * s->y.src_step;
-        p->x[t] = s->x.src_first + u * s->x.src_step;
-        p->from[t] = image * s->src_image;
-        p->to[t] =
-            image * s->dst_image +
-            ((s->y.first + v * s->y.step) * s->dst_w + s->x.first + u * s->x.step) * s->dst_block;
-        if (t + 1 >= p->count) /* the last position again */
+        const int last = t > 0 && at->image == s->batch; /* there is no position any more */
+        const int row = last ? p->y[t - 1] : s->y.src_first + at->v * s->y.src_step;
+        const int column = last ? p->x[t - 1] : s->x.src_first + at->u * s->x.src_step;
+
+        p->y[t] = row;
+        p->x[t] = column;
+        p->inside &=
+            (row >= 0) & (row + high < s->src_h) & (column >= 0) & (column + wide < s->src_w);
+        if (last) {
+            p->from[t] = p->from[t - 1];
             continue;
-        if (++u == s->x.count) {
-            u = 0;
-            if (++v == s->y.count) {
-                v = 0;
-                image++;
-            }
         }
+        p->from[t] = at->image * s->src_image + (row * s->src_w + column) * pos;
+        p->to[t] = s->dst_from + at->image * s->dst_image +
+                   ((s->y.first + at->v * s->y.step) * s->dst_w + s->x.first + at->u * s->x.step) *
+                       s->dst_block;
+        p->count = t + 1;
+        if (++at->u == s->x.count)
+            next_row(s, at);
     }
 }
-
-static void find_taps(const blocked_shape *s, const tile_places *p, int first, tile_taps *taps)
-{
-    const int last = min(first + TAPS, s->y.taps * s->x.taps);
-    int i = first / s->x.taps, j = first - i * s->x.taps, n = 0;
-
-    taps->first = first;
-    for (int tap = first; tap < last; tap++) {
-        int *at = taps->at + n * TILE;
-        int meets = 0;
-
-        for (int t = 0; t < TILE; t++) {
-            const int row = p->y[t] + i * s->y.tap_step, column = p->x[t] + j * s->x.tap_step;
-            const int inside = (row >= 0) & (row < s->src_h) & (column >= 0) & (column < s->src_w);
-
-            at[t] = inside ? p->from[t] + (row * s->src_w + column) * LANES : -1;
-            meets |= inside;
-        }
-        taps->tap[n] = tap - first;
-        n += meets;
-        if (++j == s->x.taps) {
-            j = 0;
-            i++;
-        }
-    }
-    taps->count = n;
-}
-
-#ifdef KB
-/* Stores the sums of block `b` of an item: `there` channels of it exist. */
-#define STORE_BLOCK(b, there, channel)                                                             \
-    if (s.dst_block > 1) {                                                                         \
-        const size_t plane = (size_t)((channel) + (b)*LANES) * s.dst_h * s.dst_w;                  \
-        const IVEC real = LANE_NUMBERS < (IVEC)(there);                                            \
-                                                                                                   \
-        EACH(t, TILE)                                                                              \
-        {                                                                                          \
-            if (t < places.count) {                                                                \
-                VEC value = sum[b][t];                                                             \
-                                                                                                   \
-                if (add)                                                                           \
-                    value += LOAD(0, add + plane + places.to[t]);                                  \
-                if (s.relu)                                                                        \
-                    value = ABOVE_ZERO(value);                                                     \
-                if ((there) < LANES)                                                               \
-                    value = select((VEC)0.0f, value, real);                                        \
-                STORE(value, 0, dst + plane + places.to[t]);                                       \
-            }                                                                                      \
-        }                                                                                          \
-    } else {                                                                                       \
-        float lanes[TILE * LANES];                                                                 \
-                                                                                                   \
-        EACH(t, TILE) STORE(sum[b][t], t, lanes);                                                  \
-        for (int l = 0; l < min(LANES, there); l++) {                                              \
-            const size_t plane = (size_t)((channel) + (b)*LANES + l) * s.dst_h * s.dst_w;          \
-                                                                                                   \
-            for (int t = 0; t < places.count; t++) {                                               \
-                const size_t at = plane + places.to[t];                                            \
-                const float value = lanes[t * LANES + l] + (add ? add[at] : 0.0f);                 \
-                                                                                                   \
-                dst[at] = s.relu && value <= 0.0f ? 0.0f : value;                                  \
-            }                                                                                      \
-        }                                                                                          \
-    }
-
-/* The sums of a block start with the bias. */
-#define START_SUMS(item)                                                                           \
-    EACH(b, KB)                                                                                    \
-    {                                                                                              \
-        float start[LANES];                                                                        \
-                                                                                                   \
-        for (int l = 0; l < LANES; l++) {                                                          \
-            const int c = ((item)*KB + b) * LANES + l;                                             \
-                                                                                                   \
-            start[l] = bias && c < s.dst_channels ? bias[group * s.dst_channels + c] : 0.0f;       \
-        }                                                                                          \
-        EACH(t, TILE) sum[b][t] = LOAD(0, start);                                                  \
-    }
-#define STORE_SUMS(item)                                                                           \
-    EACH(b, KB)                                                                                    \
-    {                                                                                              \
-        const int there = s.dst_channels - ((item)*KB + b) * LANES;                                \
-                                                                                                   \
-        if (there > 0) {                                                                           \
-            STORE_BLOCK(b, there, group *s.dst_channels + (item)*KB * LANES)                       \
-        }                                                                                          \
-    }
 
 /* The tiles, group and items of a work-item. */
 #define WORK                                                                                       \
@@ -328,7 +286,170 @@ static void find_taps(const blocked_shape *s, const tile_places *p, int first, t
     const int tile_from = (int)get_global_id(0) * s.tiles;                                         \
     const int tile_to =                                                                            \
         min(tile_from + s.tiles, (s.batch * s.y.count * s.x.count + TILE - 1) / TILE);             \
-    const int all_taps = s.y.taps * s.x.taps;
+    const int all_taps = s.y.taps * s.x.taps;                                                      \
+    position at = position_of(&s, tile_from)
+
+/* Taps first.. of a phase as a tile meets them. */
+typedef struct {
+    int first, inside; /* what is worked out: chunk and kind of tile; first = -1: nothing */
+    int count;         /* taps that meet src */
+    int tap[TAPS];     /* which of the chunk they are */
+    int shift[TAPS];   /* floats from where the first tap reads */
+    int at[TAPS *
+           TILE]; /* where each position reads; -1: past the border; not where all is inside */
+} tile_taps;
+
+static void find_taps(const blocked_shape *s, const tile_places *p, int first, tile_taps *taps)
+{
+    const int last = min(first + TAPS, s->y.taps * s->x.taps);
+    int i = first / s->x.taps, j = first - i * s->x.taps, n = 0;
+
+    if (taps->first == first && taps->inside && p->inside)
+        return;
+    taps->first = first;
+    taps->inside = p->inside;
+    for (int tap = first; tap < last; tap++) {
+        const int down = i * s->y.tap_step, right = j * s->x.tap_step;
+        const int shift = (down * s->src_w + right) * LANES;
+        int meets = p->inside;
+
+        for (int t = 0; t < TILE && !p->inside; t++) {
+            const int row = p->y[t] + down, column = p->x[t] + right;
+            const int inside = (row >= 0) & (row < s->src_h) & (column >= 0) & (column < s->src_w);
+
+            taps->at[n * TILE + t] = inside ? p->from[t] + shift : -1;
+            meets |= inside;
+        }
+        taps->tap[n] = tap - first;
+        taps->shift[n] = shift;
+        n += meets;
+        if (++j == s->x.taps) {
+            j = 0;
+            i++;
+        }
+    }
+    taps->count = n;
+}
+
+#ifdef KB
+/* The first `there` floats; zeros in the other lanes. */
+static VEC load_part(__global const float *from, int there)
+{
+    float lanes[LANES];
+
+    if (there >= LANES)
+        return LOAD(0, from);
+    for (int l = 0; l < LANES; l++)
+        lanes[l] = l < there ? from[l] : 0.0f;
+    return LOAD(0, lanes);
+}
+
+/* Eight channels of TILE (6 or 8) neighbouring positions, of which `there` channels exist. */
+static void store_rows(float8 *v, __global float *to, size_t apart, int there)
+{
+    TRANSPOSE8(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7])
+    EACH(l, 8)
+    {
+        if (l < there) {
+#if TILE == 8
+            vstore8(v[l], 0, to + l * apart);
+#else
+            vstore4(v[l].lo, 0, to + l * apart);
+            vstore2(v[l].s45, 2, to + l * apart);
+#endif
+        }
+    }
+}
+
+#if LANES == 16
+#define EIGHTS(value)                                                                              \
+    {                                                                                              \
+        value.lo, value.hi                                                                         \
+    }
+#else
+#define EIGHTS(value)                                                                              \
+    {                                                                                              \
+        value                                                                                      \
+    }
+#endif
+
+/* Stores the sums of block `b` of an item: `there` channels of it exist, the first is `channel`.
+ * What is not above `least`, 0 or minus infinity, becomes that: NaN stays, negative zero does not.
+ */
+#define STORE_BLOCK(b, there, channel)                                                             \
+    if (s.dst_block > 1) {                                                                         \
+        const size_t plane = (size_t)(channel)*s.dst_h * s.dst_w;                                  \
+        const IVEC real = LANE_NUMBERS < (IVEC)(there);                                            \
+                                                                                                   \
+        if (!add && (there) >= LANES && places.count == TILE) {                                    \
+            EACH(t, TILE)                                                                          \
+            STORE(select(sum[b][t], least, sum[b][t] <= least), 0, dst + plane + places.to[t]);    \
+        } else {                                                                                   \
+            EACH(t, TILE)                                                                          \
+            {                                                                                      \
+                if (t < places.count) {                                                            \
+                    VEC value = sum[b][t];                                                         \
+                                                                                                   \
+                    if (add)                                                                       \
+                        value += LOAD(0, add + plane + places.to[t]);                              \
+                    value = select(value, least, value <= least);                                  \
+                    STORE(select((VEC)0.0f, value, real), 0, dst + plane + places.to[t]);          \
+                }                                                                                  \
+            }                                                                                      \
+        }                                                                                          \
+    } else if (!add && places.row) {                                                               \
+        const size_t apart = (size_t)s.dst_h * s.dst_w;                                            \
+        float8 part[LANES / 8][8];                                                                 \
+                                                                                                   \
+        EACH(t, TILE)                                                                              \
+        {                                                                                          \
+            const VEC value = select(sum[b][t], least, sum[b][t] <= least);                        \
+            const float8 eight[] = EIGHTS(value);                                                  \
+                                                                                                   \
+            EACH(h, LANES / 8) part[h][t] = eight[h];                                              \
+        }                                                                                          \
+        for (int t = TILE; t < 8; t++)                                                             \
+            EACH(h, LANES / 8) part[h][t] = (float8)0.0f;                                          \
+        EACH(h, LANES / 8)                                                                         \
+        store_rows(part[h], dst + places.to[0] + ((channel) + h * 8) * apart, apart,               \
+                   (there)-h * 8);                                                                 \
+    } else {                                                                                       \
+        float lanes[TILE * LANES];                                                                 \
+                                                                                                   \
+        EACH(t, TILE) STORE(sum[b][t], t, lanes);                                                  \
+        for (int l = 0; l < min(LANES, there); l++) {                                              \
+            const size_t plane = (size_t)((channel) + l) * s.dst_h * s.dst_w;                      \
+                                                                                                   \
+            for (int t = 0; t < places.count; t++) {                                               \
+                const size_t at = plane + places.to[t];                                            \
+                const float value = lanes[t * LANES + l] + (add ? add[at] : 0.0f);                 \
+                                                                                                   \
+                dst[at] = s.relu && value <= 0.0f ? 0.0f : value;                                  \
+            }                                                                                      \
+        }                                                                                          \
+    }
+
+/* The sums of a block start with the bias. (Loading lane by lane under a condition becomes a masked
+ * load of NULL, which takes hundreds of cycles: PoCL 3.1 on Zen 3.) */
+#define START_SUMS(item)                                                                           \
+    EACH(b, KB)                                                                                    \
+    {                                                                                              \
+        const int c = ((item)*KB + b) * LANES;                                                     \
+        VEC start = (VEC)0.0f;                                                                     \
+                                                                                                   \
+        if (bias && c < s.dst_channels)                                                            \
+            start = load_part(bias + group * s.dst_channels + c, s.dst_channels - c);              \
+        EACH(t, TILE) sum[b][t] = start;                                                           \
+    }
+#define STORE_SUMS(item)                                                                           \
+    EACH(b, KB)                                                                                    \
+    {                                                                                              \
+        const int there = s.dst_channels - ((item)*KB + b) * LANES;                                \
+                                                                                                   \
+        if (there > 0) {                                                                           \
+            STORE_BLOCK(b, there, group *s.dst_channels + ((item)*KB + b) * LANES)                 \
+        }                                                                                          \
+    }
 
 /* Where a tile's taps read is worked out once for each tile; past the border they read `zeros`.
  * Sums run over chunks of TAPS taps, block of channels, tap, channel. */
@@ -337,14 +458,18 @@ __kernel void conv_blocked(__global const float *restrict src, __global const fl
                            __global float *restrict dst, __global const float *restrict zeros,
                            const blocked_shape s)
 {
-    WORK const int tap_floats = LANES * KB * LANES;
+    WORK;
+    const int tap_floats = LANES * KB * LANES;
+    const VEC least = (VEC)(s.relu ? 0.0f : -INFINITY);
 
+    int taps_of = -1; /* the tile that `taps` is for */
+    tile_taps taps;
+
+    taps.first = -1;
     for (int tile = tile_from; tile < tile_to; tile++) {
         tile_places places;
-        tile_taps taps;
 
-        find_places(&s, tile, &places);
-        taps.first = -1;
+        find_places(&s, &at, LANES, &places);
         for (int item = item_from; item < item_to; item++) {
             __global const float *wc =
                 w + s.weight_offset +
@@ -356,18 +481,23 @@ __kernel void conv_blocked(__global const float *restrict src, __global const fl
                 __global const float *in = src + (size_t)group * s.blocks * s.src_plane;
                 const int step = min(TAPS, all_taps - first);
 
-                if (taps.first != first)
+                if (taps.first != first || taps_of != tile)
                     find_taps(&s, &places, first, &taps);
+                taps_of = tile;
                 for (int block = 0; block < s.blocks; block++) {
                     for (int k = 0; k < taps.count; k++) {
                         __global const float *wt = wc + taps.tap[k] * tap_floats;
                         __global const float *from[TILE];
 
-                        EACH(t, TILE)
-                        {
-                            const int at = taps.at[k * TILE + t];
+                        if (places.inside) {
+                            EACH(t, TILE) from[t] = in + taps.shift[k] + places.from[t];
+                        } else {
+                            EACH(t, TILE)
+                            {
+                                const int read = taps.at[k * TILE + t];
 
-                            from[t] = at < 0 ? zeros : in + at;
+                                from[t] = read < 0 ? zeros : in + read;
+                            }
                         }
                         EACH(l, LANES)
                         {
@@ -398,17 +528,15 @@ __kernel void conv_planar(__global const float *restrict src, __global const flo
                           __global float *restrict dst, __global const float *restrict zeros,
                           const blocked_shape s)
 {
-    WORK
+    WORK;
+    const VEC least = (VEC)(s.relu ? 0.0f : -INFINITY);
 
-        for (int tile = tile_from; tile < tile_to; tile++)
-    {
+    for (int tile = tile_from; tile < tile_to; tile++) {
         __global const float *from[TILE];
         tile_places places;
 
-        find_places(&s, tile, &places);
-        EACH(t, TILE)
-        from[t] = src + places.from[t] + group * s.blocks * s.src_plane + places.y[t] * s.src_w +
-                  places.x[t];
+        find_places(&s, &at, 1, &places);
+        EACH(t, TILE) from[t] = src + group * s.blocks * s.src_plane + places.from[t];
         for (int item = item_from; item < item_to; item++) {
             __global const float *wt =
                 w + s.weight_offset +
@@ -421,14 +549,14 @@ __kernel void conv_planar(__global const float *restrict src, __global const flo
                     const long row = (long)c * s.src_plane + i * s.y.tap_step * s.src_w;
 
                     for (int j = 0; j < s.x.taps; j++) {
-                        const long at = row + j * s.x.tap_step;
+                        const long tap = row + j * s.x.tap_step;
                         VEC weight[KB];
 
                         EACH(b, KB) weight[b] = LOAD(b, wt);
                         wt += KB * LANES;
                         EACH(t, TILE)
                         {
-                            const VEC one = (VEC)from[t][at];
+                            const VEC one = (VEC)from[t][tap];
 
                             EACH(b, KB) sum[b][t] = fma(one, weight[b], sum[b][t]);
                         }
@@ -456,25 +584,23 @@ static float across(VEC v)
     return v2.x + v2.y;
 }
 
-/* One block of channels of one tap; AT(t): where position t of the tile reads. */
-#define MULTIPLY_FEW(AT)                                                                           \
+/* One block of channels of one tap, READ the vector of position t of a tile. */
+#define MULTIPLY_FEW(READ)                                                                         \
     {                                                                                              \
+        __global const float *wt = wc + taps.tap[k] * CHANNELS * LANES;                            \
         VEC weight[CHANNELS];                                                                      \
                                                                                                    \
         EACH(c, CHANNELS) weight[c] = LOAD(c, wt);                                                 \
-        wt += CHANNELS * LANES;                                                                    \
         EACH(t, TILE)                                                                              \
         {                                                                                          \
-            const VEC v = LOAD(0, AT(t));                                                          \
+            const VEC v = READ;                                                                    \
                                                                                                    \
             EACH(c, CHANNELS) sum[c][t] = fma(v, weight[c], sum[c][t]);                            \
         }                                                                                          \
     }
-#define INSIDE(t) (from[t] + along)
-#define EDGE(t)   (inside[t] ? from[t] + along : zeros)
 
 /* For dst of few channels, where lanes across dst would idle: lanes run across the channels of src
- * instead and are added up at the end. Sums run over tap, then block of channels. */
+ * instead and are added up at the end. Sums run over chunks of taps, block of channels, tap. */
 __kernel void conv_few(__global const float *restrict src, __global const float *restrict w,
                        __global const float *restrict bias, __global const float *restrict add,
                        __global float *restrict dst, __global const float *restrict zeros,
@@ -483,50 +609,52 @@ __kernel void conv_few(__global const float *restrict src, __global const float 
     const int tile_from = (int)get_global_id(0) * s.tiles;
     const int tile_to =
         min(tile_from + s.tiles, (s.batch * s.y.count * s.x.count + TILE - 1) / TILE);
+    const int all_taps = s.y.taps * s.x.taps;
     const size_t apart = s.dst_block > 1 ? 1 : (size_t)s.dst_h * s.dst_w; /* channels of dst */
+    position at = position_of(&s, tile_from);
+    tile_taps taps;
 
+    taps.first = -1;
     for (int tile = tile_from; tile < tile_to; tile++) {
-        __global const float *wt = w + s.weight_offset;
+        __global const float *wc = w + s.weight_offset;
+        __global const float *from[TILE];
         tile_places places;
         VEC sum[CHANNELS][TILE];
 
-        find_places(&s, tile, &places);
+        find_places(&s, &at, LANES, &places);
         EACH(c, CHANNELS) EACH(t, TILE) sum[c][t] = (VEC)0.0f;
-        for (int i = 0; i < s.y.taps; i++) {
-            for (int j = 0; j < s.x.taps; j++) {
-                __global const float *from[TILE];
-                int inside[TILE], all = 1, any = 0;
+        EACH(t, TILE) from[t] = src + places.from[t];
+        for (int first = 0; first < all_taps; first += TAPS) {
+            long plane = 0;
 
-                EACH(t, TILE)
-                {
-                    const int row = places.y[t] + i * s.y.tap_step;
-                    const int column = places.x[t] + j * s.x.tap_step;
+            find_taps(&s, &places, first, &taps);
+            for (int block = 0; block < s.blocks; block++) {
+                if (places.inside) {
+                    for (int k = 0; k < taps.count; k++) {
+                        const long along = plane + taps.shift[k];
 
-                    inside[t] = (row >= 0) & (row < s.src_h) & (column >= 0) & (column < s.src_w);
-                    from[t] = src + places.from[t] + (row * s.src_w + column) * LANES;
-                    all &= inside[t];
-                    any |= inside[t];
-                }
-                if (all) {
-                    for (long b = 0, along = 0; b < s.blocks; b++, along += s.src_plane)
-                        MULTIPLY_FEW(INSIDE)
-                } else if (any) {
-                    for (long b = 0, along = 0; b < s.blocks; b++, along += s.src_plane)
-                        MULTIPLY_FEW(EDGE)
+                        MULTIPLY_FEW(LOAD(0, from[t] + along))
+                    }
                 } else {
-                    wt += s.blocks * CHANNELS * LANES;
+                    for (int k = 0; k < taps.count; k++) {
+                        const int *read = taps.at + k * TILE;
+
+                        MULTIPLY_FEW(LOAD(0, read[t] < 0 ? zeros : src + plane + read[t]))
+                    }
                 }
+                plane += s.src_plane;
+                wc += min(TAPS, all_taps - first) * CHANNELS * LANES;
             }
         }
         EACH(t, TILE)
         {
             if (t < places.count) {
                 for (int c = 0; c < CHANNELS; c++) {
-                    const size_t at = places.to[t] + c * apart;
+                    const size_t to = places.to[t] + c * apart;
                     const float value =
-                        across(sum[c][t]) + (bias ? bias[c] : 0.0f) + (add ? add[at] : 0.0f);
+                        across(sum[c][t]) + (bias ? bias[c] : 0.0f) + (add ? add[to] : 0.0f);
 
-                    dst[at] = s.relu && value <= 0.0f ? 0.0f : value;
+                    dst[to] = s.relu && value <= 0.0f ? 0.0f : value;
                 }
                 for (int c = CHANNELS; c < s.dst_block; c++)
                     dst[places.to[t] + c] = 0.0f;

@@ -258,43 +258,61 @@ kernel void average_pool_inverse(global const float *signal_y, global float *sig
     STORE(sum, ((size_t)z * f.in.size[0] + y) * f.in.size[1] + x, signal_x);
 }
 
-/* Global pools: y [P][1], x [P][cells]. Sums run in eight lanes and in runs of `RUN` vectors, so
- * that rounding stays small over large pictures. */
+/* Global pools: x [P][cells][LANES], y [P][LANES]; only global_average_forward knows lanes. Sums run
+ * in eight parts and in runs of `RUN` cells of each, so that rounding stays small over large
+ * pictures. */
 #define RUN 64
 
-/* Work-items: planes. */
-kernel void global_average_forward(global const float *x, global float *y, int planes, int cells)
+/* Work-items: planes, of blocks of channels. y is row-major, with `channels` of a picture. */
+kernel void global_average_forward(global const float *x, global float *y, int planes, int cells,
+                                   int channels)
 {
-    int plane = get_global_id(0);
+    int plane = get_global_id(0), blocks = (channels + LANES - 1) / LANES;
     if (plane >= planes)
         return;
 
-    float8 sum = (float8)(0.0f);
+    FLOATS part[8], total = (FLOATS)(0.0f);
+    float lane[LANES];
     int i = 0;
 
-    x += plane * cells;
+    x += (size_t)plane * cells * LANES;
+    for (int k = 0; k < 8; k++)
+        part[k] = (FLOATS)(0.0f);
     while (cells - i >= 8) {
-        float8 run = (float8)(0.0f);
-        for (int n = 0; n < RUN && cells - i >= 8; n++, i += 8)
-            run += vload8(0, x + i);
-        sum += run;
-    }
+        FLOATS run[8];
 
-    float4 half_sum = sum.lo + sum.hi;
-    float total = (half_sum.x + half_sum.y) + (half_sum.z + half_sum.w);
+        for (int k = 0; k < 8; k++)
+            run[k] = (FLOATS)(0.0f);
+        for (int n = 0; n < RUN && cells - i >= 8; n++, i += 8)
+            for (int k = 0; k < 8; k++)
+                run[k] += LOAD(i + k, x);
+        for (int k = 0; k < 8; k++)
+            part[k] += run[k];
+    }
+    total = ((part[0] + part[4]) + (part[1] + part[5])) +
+            ((part[2] + part[6]) + (part[3] + part[7]));
     for (; i < cells; i++)
-        total += x[i];
-    y[plane] = total / (float)cells;
+        total += LOAD(i, x);
+    STORE(total / (FLOATS)((float)cells), 0, lane);
+
+    int first = plane % blocks * LANES;
+    for (int l = 0; l < LANES && first + l < channels; l++)
+        y[plane / blocks * channels + first + l] = lane[l];
 }
 
-/* Work-items: cells of a plane, planes. */
+/* Work-items: cells of a plane, planes, of blocks of channels. signal_y is row-major. */
 kernel void global_average_inverse(global const float *signal_y, global float *signal_x, int copy,
-                                   int planes, int cells)
+                                   int planes, int cells, int channels)
 {
-    int i = get_global_id(0), plane = get_global_id(1);
+    int i = get_global_id(0), plane = get_global_id(1), blocks = (channels + LANES - 1) / LANES;
     if (i >= cells || plane >= planes)
         return;
-    signal_x[plane * cells + i] = copy ? signal_y[plane] : signal_y[plane] / (float)cells;
+
+    int first = plane % blocks * LANES;
+    for (int l = 0; l < LANES; l++) {
+        float r = first + l < channels ? signal_y[plane / blocks * channels + first + l] : 0.0f;
+        signal_x[((size_t)plane * cells + i) * LANES + l] = copy ? r : r / (float)cells;
+    }
 }
 
 /* Work-items: planes. `switches` may be NULL. */

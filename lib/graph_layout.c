@@ -46,7 +46,7 @@ static bool settle_each(graph *g, const graph_node *node, int block)
 
     if (out->block == 1 || class->takes_blocks(node->op, in, block) ||
         (in > 1 && class->takes_blocks(node->op, 1, block)))
-        return false;
+        return false; /* as it is, or from a row-major copy */
     out->block = 1;
     return true;
 }

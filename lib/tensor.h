@@ -30,7 +30,11 @@ struct deconv_tensor {
     deconv_ctx *ctx;
     shape shape;
     buffer *data;
-    int block;     /* channels that lie side by side; 1: row-major, as the ABI wants it */
+    int block; /* channels that lie side by side; 1: row-major, as the ABI wants it */
+    /* A tensor in blocks may be some channels of a larger one: the float where its first picture
+     * begins there, and floats from picture to picture. 0: a tensor of its own. Only operators that
+     * say so (op_class.writes_slices) and the Concat that wants them meet such tensors. */
+    int64_t from, image;
     bool borrowed; /* data belongs to somebody else: a buffer of a plan */
 };
 

@@ -77,6 +77,7 @@ void deconv_trace_destroy(deconv_trace *trace)
     storage_free(&trace->storage);
     mem_free(ctx, trace->runs);
     mem_free(ctx, trace->fused);
+    mem_free(ctx, trace->slice_of);
     mem_free(ctx, trace->kept);
     mem_free(ctx, trace->rows_kept);
     mem_free(ctx, trace->readable);

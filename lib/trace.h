@@ -16,6 +16,7 @@ struct deconv_trace {
     bool has_run;
     bool *runs;        /* [n_node] executed by a forward pass */
     bool *fused;       /* [n_node] the Relu behind it is done in its epilogue */
+    int *slice_of;     /* [n_value] the Concat in whose result it is written; -1: none */
     bool *kept;        /* [n_value] still there after the pass */
     bool *rows_kept;   /* [n_value] so is its row-major copy */
     bool *readable;    /* [n_value] kept by the caller's wish */

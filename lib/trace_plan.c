@@ -136,6 +136,52 @@ done:
     return status;
 }
 
+/* Value `v` is left by an operator that can write slices, itself or with the Relu behind it. */
+static bool comes_in_slices(const deconv_trace *trace, int v)
+{
+    const graph *g = trace->graph;
+    int producer = g->value[v].producer;
+
+    if (producer < 0)
+        return false;
+    if (g->node[producer].op->class->writes_slices)
+        return !trace->fused[producer];
+    if (strcmp(g->node[producer].op->class->type, "Relu") != 0)
+        return false;
+    producer = g->value[g->node[producer].in[0]].producer;
+    return producer >= 0 && trace->fused[producer] && g->node[producer].op->class->writes_slices;
+}
+
+/* What only a Concat reads and nobody keeps is written where the Concat would copy it. */
+static deconv_status mark_slices(deconv_trace *trace)
+{
+    const graph *g = trace->graph;
+    deconv_status status = DECONV_OK;
+    int *reader = NULL;
+
+    TRY_ALLOC(reader, trace->ctx, (size_t)g->n_value);
+    TRY_ALLOC(trace->slice_of, trace->ctx, (size_t)g->n_value);
+    find_only_readers(trace, reader);
+    for (int v = 0; v < g->n_value; v++)
+        trace->slice_of[v] = -1;
+    for (int n = 0; n < g->n_node; n++) {
+        const graph_node *node = &g->node[n];
+        const op *op = node->op;
+
+        for (int i = 0; trace->runs[n] && op->class->slice && i < node->n_in; i++) {
+            int v = node->in[i];
+
+            if (v >= 0 && reader[v] == n && !trace->kept[v] && !trace->rows_kept[v] &&
+                op->out_block[0] > 1 && g->value[v].block == op->out_block[0] &&
+                op->class->slice(op, i) >= 0 && comes_in_slices(trace, v))
+                trace->slice_of[v] = n;
+        }
+    }
+done:
+    mem_free(trace->ctx, reader);
+    return status;
+}
+
 deconv_status trace_mark(deconv_trace *trace, const deconv_trace_options *options)
 {
     const graph *g = trace->graph;
@@ -156,6 +202,7 @@ deconv_status trace_mark(deconv_trace *trace, const deconv_trace_options *option
     for (int v = 0; v < g->n_value; v++)
         trace->kept[v] = trace->kept[v] || trace->readable[v];
     TRY(mark_fused(trace));
+    TRY(mark_slices(trace));
 done:
     return status;
 }
@@ -198,6 +245,12 @@ static void find_roots(const deconv_trace *trace, int *root)
                 root[node->in[0]] = node->out[0];
         }
     }
+    for (int v = 0; v < g->n_value; v++)
+        if (trace->slice_of[v] >= 0)
+            root[v] = g->node[trace->slice_of[v]].out[0];
+    for (int u = 0; u < 2 * g->n_value; u++)
+        while (root[u] != root[root[u]])
+            root[u] = root[root[u]];
 }
 
 static void extend(span *s, int step)
@@ -251,6 +304,28 @@ static void find_lifetimes(const deconv_trace *trace, const int *root, span *spa
     }
 }
 
+/* Which part of a Concat's result a value, or what becomes of it in a Relu, is. */
+static void place_slice(const deconv_trace *trace, int v, tensor *t)
+{
+    const graph *g = trace->graph;
+    int producer = g->value[v].producer;
+    const graph_node *concat;
+    const shape *whole;
+
+    if (producer >= 0 && trace->fused[producer])
+        for (int n = producer + 1; n < g->n_node && trace->slice_of[v] < 0; n++)
+            if (g->node[n].in[0] == v)
+                v = g->node[n].out[0];
+    if (trace->slice_of[v] < 0)
+        return;
+    concat = &g->node[trace->slice_of[v]];
+    whole = &concat->op->out_shape[0];
+    for (int i = 0; i < concat->n_in; i++)
+        if (concat->in[i] == v)
+            t->from = concat->op->class->slice(concat->op, i) * shape_span(whole, 2, whole->rank);
+    t->image = layout_floats(whole, t->block) / whole->dim[0];
+}
+
 /* The tensor of unit `u` in the planned storage; none where it has no bytes. */
 static deconv_status place_unit(deconv_trace *trace, const span *spans, const int *root, int u,
                                 tensor **out)
@@ -269,6 +344,8 @@ static deconv_status place_unit(deconv_trace *trace, const span *spans, const in
         goto done;
     TRY(tensor_borrow(trace->ctx, &v->shape, data, out));
     (*out)->block = u < g->n_value ? v->block : 1;
+    if (u < g->n_value)
+        place_slice(trace, u, *out);
 done:
     return status;
 }

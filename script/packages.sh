@@ -11,8 +11,9 @@ debian_build="gcc libc6-dev cmake ninja-build pkg-config
 # of the command.
 debian_test="libcmocka-dev g++ python3"
 
-# For continuous integration: the formatter, and a checker of kernels.
-debian_ci="clang-format clang oclgrind python3-venv"
+# For continuous integration: the formatter, compilers of kernels for GPUs (gfx1100 wants version 15 or
+# newer) and a checker of kernels.
+debian_ci="clang-format clang-16 libclc-16 oclgrind python3-venv"
 
 # To compare with other programs (bench/): oneDNN.
 debian_bench="libdnnl-dev"

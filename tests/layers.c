@@ -17,6 +17,7 @@ static const char usage[] =
     "  --no-boxes         no checks of reach and needs\n"
     "  --no-guards        buffers as they are elsewhere, for tools that watch their borders\n"
     "  --max-elements N   leave out problems with a tensor of more than N elements\n"
+    "  --plan-only        plan every operator, convolutions by every algorithm, and run none\n"
     "  --list             print the problems and run none\n"
     "The device is $DECONV_DEVICE, or the CPU.\n";
 
@@ -30,7 +31,7 @@ enum { MAX_OPS = 64 };
 
 typedef struct runner {
     deconv_ctx *ctx;
-    bool forward_only, no_boxes, no_guards, list;
+    bool forward_only, no_boxes, no_guards, plan_only, list;
     int64_t max_elements; /* 0: any */
     int left_out;
     tally tallies[MAX_OPS];
@@ -68,6 +69,10 @@ static void run_checks(runner *run, ref_case *c, report *r)
     }
     ref_fill_inputs(c, 1);
     ref_fill_signals(c, 1);
+    if (run->plan_only) {
+        check_plans(run->ctx, c, r);
+        return;
+    }
     check_layer(run->ctx, c, run->forward_only, r);
     check_as_network(run->ctx, c, run->forward_only, r);
     if (!run->no_boxes)
@@ -200,6 +205,8 @@ static int read_options(int argc, char **argv, runner *run)
             run->no_boxes = true;
         else if (!strcmp(argv[i], "--no-guards"))
             run->no_guards = true;
+        else if (!strcmp(argv[i], "--plan-only"))
+            run->plan_only = true;
         else if (!strcmp(argv[i], "--list"))
             run->list = true;
         else if (!strcmp(argv[i], "--max-elements") && i + 1 < argc)

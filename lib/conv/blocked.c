@@ -48,7 +48,7 @@ static tiling few_tiling(const conv_task *t)
                     .tile = positions[lanes == 16][task_dst_channels(t)],
                     .channels = (int)task_dst_channels(t),
                     .across = lanes,
-                    .chunk = INT32_MAX};
+                    .chunk = BLOCKED_TAPS};
 }
 
 static conv_task flat_task(const conv_task *t)

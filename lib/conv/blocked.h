@@ -13,6 +13,7 @@ typedef struct blocked_shape {
     int32_t dst_channels, dst_h, dst_w;
     int32_t src_image, src_plane;
     int32_t dst_image;
+    int32_t dst_from;
     int32_t dst_block;
     int32_t relu;
     int32_t items, range;

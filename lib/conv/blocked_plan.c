@@ -306,6 +306,10 @@ deconv_status blocked_plan_run(void *state, const conv_operands *operands)
         int64_t tiles = ceil_div(positions_of(&t->problem, &s.y, &s.x), g->tile);
 
         s.relu = operands->relu;
+        if (operands->dst_image) {
+            s.dst_from = (int32_t)operands->dst_from;
+            s.dst_image = (int32_t)operands->dst_image;
+        }
         kernel_begin(k);
         arg_buffer(k, plan->pack_source ? t->scratch->data : operands->src);
         arg_buffer(k, plan->weights);

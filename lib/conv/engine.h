@@ -33,6 +33,10 @@ typedef struct conv_operands {
     const buffer *src, *weights, *bias, *dst;
     const buffer *add; /* a tensor of dst's layout that is added to the sums; NULL: none */
     bool relu;         /* then dst = max(sum, 0), NaN kept and no negative zero */
+    /* Where dst, in blocks, is some channels of a larger tensor: the float at which the first
+     * picture begins, and floats from picture to picture. 0: dst is dense. Every algorithm that
+     * writes blocks takes this; `add` is not given with it. */
+    int64_t dst_from, dst_image;
 } conv_operands;
 
 struct conv_algorithm {

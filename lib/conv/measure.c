@@ -10,10 +10,12 @@
  * a single wrong or missing term is more, in sums of up to some ten thousand terms. */
 #define TOLERANCE 1e-3
 
-/* A sample has enough runs that waiting for it does not count, and there are several. */
+/* A sample has enough runs that waiting for it does not count. There are several, in two rounds
+ * over the candidates: what else the machine does for a while must not hit a single one. */
 #define SAMPLE_SECONDS 2e-3
 #define SAMPLE_RUNS    64
-#define SAMPLES        7
+#define SAMPLES        5
+#define ROUNDS         2
 
 /* One side of the task: its maps in NCHW on the host and in the task's layout on the device. */
 typedef struct side {
@@ -301,7 +303,7 @@ static deconv_status time_candidate(bench *b, const candidate *c, const conv_ope
         goto done;
     runs = once * SAMPLE_RUNS < SAMPLE_SECONDS ? SAMPLE_RUNS : (int)(SAMPLE_SECONDS / once) + 1;
     *best = once;
-    for (int i = 0; i < SAMPLES && seconds() - begin + once * runs < limit; i++) {
+    for (int i = 0; i < SAMPLES && seconds() - begin + once * runs < limit / ROUNDS; i++) {
         TRY(time_runs(b, c, x, runs, &taken));
         *best = taken / runs < *best ? taken / runs : *best;
     }
@@ -310,21 +312,22 @@ done:
 }
 
 /* Microseconds, TUNING_WRONG, or 0 where the limit was too short. */
-static deconv_status measure_one(bench *b, const conv_algorithm *a, double limit,
+static deconv_status measure_one(bench *b, const conv_algorithm *a, double limit, bool checked,
                                  double *microseconds)
 {
     const conv_operands x = {
         .src = b->src.data, .weights = b->weights, .bias = b->bias, .dst = b->dst.data};
     deconv_status status = DECONV_OK;
     candidate c = {0};
-    bool right;
+    double taken = 0.0;
+    bool right = true;
 
-    *microseconds = 0.0;
     TRY(open_candidate(b, a, &b->task, &c));
-    TRY(check_candidate(b, &c, x, &right));
+    if (!checked)
+        TRY(check_candidate(b, &c, x, &right));
     if (right)
-        TRY(time_candidate(b, &c, &x, limit, microseconds));
-    *microseconds = right ? 1e6 * *microseconds : TUNING_WRONG;
+        TRY(time_candidate(b, &c, &x, limit, &taken));
+    *microseconds = right ? 1e6 * taken : TUNING_WRONG;
 done:
     close_candidate(&c);
     return status;
@@ -347,6 +350,7 @@ static void report(const bench *b, const conv_algorithm *a, double microseconds,
                  direction, a->name, limit);
 }
 
+/* The first round: who takes part. */
 static deconv_status measure_candidates(bench *b, double limit, tuning_entry *entry,
                                         measure_counts *counts)
 {
@@ -359,7 +363,7 @@ static deconv_status measure_candidates(bench *b, double limit, tuning_entry *en
         if (a->refuses(&b->task))
             continue;
         if (a->cost(&b->task) * b->seconds_per_cost <= limit)
-            status = measure_one(b, a, limit, &microseconds);
+            status = measure_one(b, a, limit, false, &microseconds);
         if (status == DECONV_ERROR_NO_MEMORY) {
             log_line(b->ctx, DECONV_LOG_INFO, "%s is left out: %s", a->name,
                      deconv_ctx_message(b->ctx));
@@ -367,16 +371,42 @@ static deconv_status measure_candidates(bench *b, double limit, tuning_entry *en
             continue;
         }
         TRY(status);
-        report(b, a, microseconds, limit);
         counts->over_limit += microseconds == 0.0;
         counts->wrong += microseconds < 0.0;
         counts->measured += microseconds > 0.0;
+        if (microseconds <= 0.0)
+            report(b, a, microseconds, limit);
         if (microseconds == 0.0)
             continue;
         snprintf(entry->candidate[entry->count].name, TUNING_NAME, "%s", a->name);
         entry->candidate[entry->count++].microseconds = microseconds;
     }
-    tuning_rank(entry);
+done:
+    return status;
+}
+
+/* Another round, over those that have a time. */
+static deconv_status measure_again(bench *b, double limit, tuning_entry *entry)
+{
+    deconv_status status = DECONV_OK;
+    const conv_algorithm *a;
+
+    for (int i = 0; (a = conv_algorithm_at(i)); i++) {
+        for (int k = 0; k < entry->count; k++) {
+            tuning_candidate *c = &entry->candidate[k];
+            double microseconds = 0.0;
+
+            if (c->microseconds <= 0.0 || strcmp(c->name, a->name) != 0)
+                continue;
+            status = measure_one(b, a, limit, true, &microseconds);
+            if (status != DECONV_ERROR_NO_MEMORY) /* or the first time stands */
+                TRY(status);
+            status = DECONV_OK;
+            if (microseconds > 0.0 && microseconds < c->microseconds)
+                c->microseconds = microseconds;
+            report(b, a, c->microseconds, limit);
+        }
+    }
 done:
     return status;
 }
@@ -392,6 +422,9 @@ deconv_status conv_measure(const conv_task *task, double limit, tuning_entry *en
     TRY(open_bench(&b, task));
     TRY(run_reference(&b));
     TRY(measure_candidates(&b, limit, entry, counts));
+    for (int round = 1; round < ROUNDS; round++)
+        TRY(measure_again(&b, limit, entry));
+    tuning_rank(entry);
 done:
     close_bench(&b);
     return status;

@@ -32,6 +32,29 @@ static void read_limits(device *d)
     d->base_alignment = alignment_bits >= 8 ? alignment_bits / 8 : 1;
 }
 
+/* For tests on a CPU device: choices are made as a GPU, or a CPU with vectors of 8 or 16 floats,
+ * would have them made. */
+static void pretend(device *d)
+{
+    const char *like = getenv("DECONV_DEVICE_LIKE");
+    device_limits *l = &d->limits;
+
+    if (!like || !like[0])
+        return;
+    if (strcmp(like, "gpu") == 0) {
+        l->kind = DECONV_DEVICE_GPU;
+        l->vector_floats = 1;
+    } else if (strcmp(like, "cpu8") == 0 || strcmp(like, "cpu16") == 0) {
+        l->kind = DECONV_DEVICE_CPU;
+        l->vector_floats = like[3] == '8' ? 8 : 16;
+    } else {
+        log_line(d->ctx, DECONV_LOG_WARNING,
+                 "DECONV_DEVICE_LIKE is %s; it may be gpu, cpu8 or cpu16", like);
+        return;
+    }
+    log_line(d->ctx, DECONV_LOG_INFO, "choices as for a device like %s", like);
+}
+
 static deconv_status choose(device *d, const char *wanted, cl_platform_id *platform)
 {
     candidates found = {0};
@@ -101,6 +124,7 @@ deconv_status device_open(deconv_ctx *ctx, const char *wanted, const char *cache
     TRY(cl_api_open(ctx, &d->api));
     TRY(choose(d, wanted, &platform));
     read_limits(d);
+    pretend(d);
     TRY(open_queue(d, platform, profile));
     if (profile)
         TRY(profile_create(ctx, &d->profile));

@@ -20,6 +20,7 @@ typedef struct form {
     parameter a, b;
     /* Arithmetic, as Mul and Div are: its derivative under every rule, nothing is rectified. */
     bool arithmetic;
+    bool lifts_zero; /* f(0) is not 0, at least for usual parameters */
 } form;
 
 static const form forms[] = {
@@ -31,11 +32,15 @@ static const form forms[] = {
      .a = {"alpha", 1.67326319217681884765625f},
      .b = {"gamma", 1.05070102214813232421875f}},
     {.type = "Celu", .kernel = "celu", .a = {"alpha", 1.0f}},
-    {.type = "Sigmoid", .kernel = "sigmoid"},
+    {.type = "Sigmoid", .kernel = "sigmoid", .lifts_zero = true},
     {.type = "Tanh", .kernel = "tanh"},
-    {.type = "Softplus", .kernel = "softplus"},
+    {.type = "Softplus", .kernel = "softplus", .lifts_zero = true},
     {.type = "Softsign", .kernel = "softsign"},
-    {.type = "HardSigmoid", .kernel = "hard_sigmoid", .a = {"alpha", 0.2f}, .b = {"beta", 0.5f}},
+    {.type = "HardSigmoid",
+     .kernel = "hard_sigmoid",
+     .a = {"alpha", 0.2f},
+     .b = {"beta", 0.5f},
+     .lifts_zero = true},
     {.type = "HardSwish", .kernel = "hard_swish"},
     {.type = "Mish", .kernel = "mish"},
     {.type = "Gelu", .kernel = "gelu"},
@@ -301,15 +306,23 @@ static op_blocks activation_blocks(const op *op, int block)
     return full || !f->form->arithmetic ? BLOCKS_ALIKE : BLOCKS_NEVER;
 }
 
+/* f(0) is not 0: applied to a signal, it makes one where there was none. */
+static bool lifts_zero(const activation *f)
+{
+    if (strcmp(f->form->type, "Clip") == 0)
+        return f->a > 0 || f->b < 0;
+    return f->form->lifts_zero;
+}
+
 /* Under the deconvnet rule a signal alone says what becomes of it. */
 static bool activation_frame(const op *op, deconv_rule rule, uint32_t flags,
                              const window_frame *out, window_frame *in)
 {
     const activation *f = op->state;
 
-    (void)flags;
     *in = *out;
-    return rule == DECONV_RULE_DECONVNET && !f->form->arithmetic;
+    return rule == DECONV_RULE_DECONVNET && !f->form->arithmetic &&
+           !(flags & DECONV_INVERSE_APPLY_F && lifts_zero(f));
 }
 
 /* ---- Windows: Clip's limits are the only inputs besides x ---- */

@@ -90,6 +90,8 @@ deconv_status conv_run(const op *op, convolution *c, const op_pass *pass)
                                                .weights = pass->in[1]->data,
                                                .bias = bias ? bias->data : NULL,
                                                .dst = pass->out[0]->data,
+                                               .dst_from = pass->out[0]->from,
+                                               .dst_image = pass->out[0]->image,
                                                .relu = pass->rectify});
 }
 
@@ -425,6 +427,7 @@ const op_class op_conv = {
     .blocks = conv_blocks,
     .takes_blocks = conv_takes_blocks,
     .rectifies = RECTIFIES_FORWARD | RECTIFIES_BACK,
+    .writes_slices = true,
     .frame = conv_frame,
     .plan_windows = conv_plan_windows,
     .release_windows = conv_release_windows,

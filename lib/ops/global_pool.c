@@ -3,6 +3,8 @@
 #include "classes.h"
 #include "signal.h"
 
+#include <stdio.h>
+
 typedef struct global_pool {
     int64_t planes, cells;
     kernel *forward, *inverse;
@@ -40,9 +42,11 @@ static deconv_status global_average_plan(op *op)
 {
     global_pool *g = op->state;
     deconv_status status = DECONV_OK;
+    char options[32];
 
-    TRY(kernel_create(op->ctx, "pool.cl", "", "global_average_forward", &g->forward));
-    TRY(kernel_create(op->ctx, "pool.cl", "", "global_average_inverse", &g->inverse));
+    snprintf(options, sizeof options, "-DLANES=%d", op->in_block[0]);
+    TRY(kernel_create(op->ctx, "pool.cl", options, "global_average_forward", &g->forward));
+    TRY(kernel_create(op->ctx, "pool.cl", options, "global_average_inverse", &g->inverse));
 done:
     return status;
 }
@@ -71,20 +75,24 @@ static void global_pool_release(op *op)
 static deconv_status global_average_forward(op *op, const op_pass *pass)
 {
     global_pool *g = op->state;
+    int64_t channels = op->in_shape[0].dim[1];
+    int64_t planes = g->planes / channels * ((channels + op->in_block[0] - 1) / op->in_block[0]);
 
     kernel_begin(g->forward);
     arg_buffer(g->forward, pass->in[0]->data);
     arg_buffer(g->forward, pass->out[0]->data);
-    arg_int(g->forward, g->planes);
+    arg_int(g->forward, planes);
     arg_int(g->forward, g->cells);
-    return kernel_launch(g->forward, g->planes, 1, 1);
+    arg_int(g->forward, channels);
+    return kernel_launch(g->forward, planes, 1, 1);
 }
 
 static deconv_status global_average_inverse(op *op, const op_pass *pass)
 {
     global_pool *g = op->state;
     const windows *w = pass->windows;
-    int64_t planes = w ? w->count * op->in_shape[0].dim[1] : g->planes;
+    int64_t channels = op->in_shape[0].dim[1], block = op->in_block[0];
+    int64_t planes = (w ? w->count : g->planes / channels) * ((channels + block - 1) / block);
 
     if (!pass->signal_in[0])
         return DECONV_OK;
@@ -96,10 +104,25 @@ static deconv_status global_average_inverse(op *op, const op_pass *pass)
     arg_int(g->inverse, (pass->flags & DECONV_INVERSE_AVERAGE_COPY) != 0);
     arg_int(g->inverse, planes);
     arg_int(g->inverse, g->cells);
+    arg_int(g->inverse, channels);
     return kernel_launch(g->inverse, g->cells, planes, 1);
 }
 
 /* ---- GlobalMaxPool ---- */
+
+static op_blocks global_average_blocks(const op *op, int block)
+{
+    (void)op;
+    (void)block;
+    return BLOCKS_EACH;
+}
+
+static bool global_average_takes_blocks(const op *op, int in_block, int out_block)
+{
+    (void)op;
+    (void)in_block;
+    return out_block == 1;
+}
 
 static bool global_average_frame(const op *op, deconv_rule rule, uint32_t flags,
                                  const window_frame *out, window_frame *in)
@@ -186,6 +209,8 @@ const op_class op_global_average_pool = {
     .inverse = global_average_inverse,
     .reach = global_pool_reach,
     .needs = global_pool_needs,
+    .blocks = global_average_blocks,
+    .takes_blocks = global_average_takes_blocks,
     .frame = global_average_frame,
 };
 

@@ -111,6 +111,12 @@ struct op_class {
     bool (*takes_blocks)(const op *op, int in_block, int out_block);
     /* RECTIFIES_...: which passes may be asked to rectify. */
     int rectifies;
+    /* Output 0, in blocks, may be a slice of channels of a larger tensor (tensor.h). */
+    bool writes_slices;
+    /* Inputs in blocks that lie in output 0 already, where their elements go, need no copying;
+     * NULL: there are no such. The channel of output 0 where input `input` begins, -1 where it is
+     * not copied as it stands. */
+    int64_t (*slice)(const op *op, int input);
 
     /* The inverse of windows (lib/window.h). The frame of the inputs' signals for that of the
      * output's; false where this operator's inverse needs whole tensors. NULL: always. */

@@ -1,4 +1,5 @@
-/* Products of stacks of matrices: three problems of cl/gemm.cl, set up by strides. */
+/* Products of stacks of matrices: three problems of cl/gemm.cl, set up by strides. On CPU devices a
+ * product of just two matrices, which every dense layer is, goes to cl/dense.cl. */
 #include "product.h"
 #include "signal.h"
 #include "../conv/lanes.h"
@@ -29,32 +30,87 @@ static void swap_factors(gemm_shape *s, int64_t a_size)
     s->b_size = (int32_t)a_size;
 }
 
-static deconv_status gemm_plan(deconv_ctx *ctx, const gemm_shape *shape, int64_t a_size, gemm *g)
+/* Vectors run along k where neighbours lie side by side only there, or there is but one column. */
+static bool along_k(const gemm_shape *s)
+{
+    return s->b_k == 1 && (s->b_n != 1 || s->n == 1);
+}
+
+static deconv_status plan_stacks(deconv_ctx *ctx, gemm *g)
 {
     const gemm_shape *s = &g->shape;
-    deconv_status status = DECONV_OK;
-    bool dots;
-    int lanes, rows, columns;
+    bool dots = along_k(s);
+    int lanes = vector_lanes(ctx, dots ? s->k : s->n);
+    int rows = s->m == 1 ? 1 : 4;
+    int columns = dots ? 4 : s->m == 1 ? 8 * lanes : 4 * lanes;
     char options[64];
 
-    g->shape = *shape;
-    g->swapped = shape->n == 1 && shape->m > 1;
-    if (g->swapped)
-        swap_factors(&g->shape, a_size);
-    /* Vectors run along k where neighbours lie side by side only there, or there is but one column.
-     */
-    dots = s->b_k == 1 && (s->b_n != 1 || s->n == 1);
-    lanes = vector_lanes(ctx, dots ? s->k : s->n);
-    rows = s->m == 1 ? 1 : 4;
-    columns = dots ? 4 : s->m == 1 ? 8 * lanes : 4 * lanes;
     snprintf(options, sizeof options, "-DLANES=%d -DROWS=%d -DVECTORS=%d", lanes, rows,
              s->m == 1 ? 8 : 4);
     g->items[0] = (s->n + columns - 1) / columns;
     g->items[1] = (s->m + rows - 1) / rows;
     g->items[2] = (int64_t)s->batch[0] * s->batch[1] * s->batch[2];
-    TRY(kernel_create(ctx, "gemm.cl", options, dots ? "gemm_dots" : "gemm_columns", &g->kernel));
-done:
-    return status;
+    return kernel_create(ctx, "gemm.cl", options, dots ? "gemm_dots" : "gemm_columns", &g->kernel);
+}
+
+/* One product whose operands lie as cl/dense.cl wants them. The number of rows has no say: a row
+ * alone must take the same way as in a batch. */
+static bool is_dense(deconv_ctx *ctx, const gemm_shape *s)
+{
+    if (device_limits_of(ctx)->kind != DECONV_DEVICE_CPU)
+        return false;
+    for (int i = 0; i < BATCH_DIMS; i++)
+        if (s->batch[i] != 1 || s->repeat[i] != 1)
+            return false;
+    return along_k(s) ? s->a_k == 1 : s->b_n == 1 && s->c_n == 1;
+}
+
+/* As cl/dense.cl has them. */
+enum { DENSE_STRIP = 24, DENSE_SPAN = 384, DENSE_ROW_SPAN = 1024 };
+
+/* Columns of a work-item: as many as it can hold, fewer where there would be too few items for all
+ * cores; whole tiles. */
+static int64_t dense_span(deconv_ctx *ctx, int64_t n, int most, int tile)
+{
+    int64_t items = 4 * (int64_t)device_limits_of(ctx)->compute_units;
+    int64_t span = (n / items + tile - 1) / tile * tile;
+
+    return span < tile ? tile : span < most ? span : most / tile * tile;
+}
+
+static deconv_status plan_dense(deconv_ctx *ctx, gemm *g)
+{
+    const gemm_shape *s = &g->shape;
+    bool dots = along_k(s), wide = device_limits_of(ctx)->vector_floats >= 16;
+    int lanes = vector_lanes(ctx, INT32_MAX);
+    int registers = wide ? 6 : 3; /* across a tile of four rows: what a register file holds */
+    char options[64];
+
+    if (dots)
+        g->span = DENSE_STRIP;
+    else if (s->m == 1)
+        g->span = (int32_t)dense_span(ctx, s->n, DENSE_ROW_SPAN, 2 * lanes);
+    else
+        g->span = (int32_t)dense_span(ctx, s->n, DENSE_SPAN, registers * lanes);
+    snprintf(options, sizeof options, "-DLANES=%d -DROWS=%d -DCOLUMNS=%d -DVECTORS=%d", lanes,
+             dots && s->m == 1 ? 1 : 4, registers, registers);
+    g->dense = true;
+    g->items[0] = (s->n + g->span - 1) / g->span;
+    g->items[1] = g->items[2] = 1;
+    return kernel_create(ctx, "dense.cl", options,
+                         dots        ? "dense_dots"
+                         : s->m == 1 ? "dense_row"
+                                     : "dense_columns",
+                         &g->kernel);
+}
+
+static deconv_status gemm_plan(deconv_ctx *ctx, const gemm_shape *shape, int64_t a_size, gemm *g)
+{
+    g->shape = *shape;
+    g->swapped = shape->n == 1 && shape->m > 1;
+    if (g->swapped)
+        swap_factors(&g->shape, a_size);
+    return is_dense(ctx, &g->shape) ? plan_dense(ctx, g) : plan_stacks(ctx, g);
 }
 
 static deconv_status gemm_run(gemm *g, const tensor *a, const tensor *b, const tensor *bias,
@@ -66,7 +122,10 @@ static deconv_status gemm_run(gemm *g, const tensor *a, const tensor *b, const t
     arg_buffer(g->kernel, bias ? bias->data : NULL);
     arg_buffer(g->kernel, c->data);
     arg_struct(g->kernel, &g->shape, sizeof g->shape);
-    return kernel_launch(g->kernel, g->items[0], g->items[1], g->items[2]);
+    if (!g->dense)
+        return kernel_launch(g->kernel, g->items[0], g->items[1], g->items[2]);
+    arg_int(g->kernel, g->span);
+    return kernel_launch_groups(g->kernel, g->items[0], 1, 1, 1, 1, 1);
 }
 
 /* left (m x k) times right (k x n) into `to`. Where `to` stays in place along a batch dimension, it
@@ -114,14 +173,20 @@ matrix matrix_transposed(matrix a)
 deconv_status product_plan(op *op)
 {
     product *p = op->state;
+    gemm_shape s = shape_of(p, p->m, p->n, p->k, &p->a, &p->b, &p->c);
+
+    s.bias_m = (int32_t)p->bias_row;
+    s.bias_n = (int32_t)p->bias_column;
+    return gemm_plan(op->ctx, &s, p->a.size, &p->forward);
+}
+
+deconv_status product_plan_inverse(op *op)
+{
+    product *p = op->state;
     const matrix at = matrix_transposed(p->a), bt = matrix_transposed(p->b);
     deconv_status status = DECONV_OK;
     gemm_shape s;
 
-    s = shape_of(p, p->m, p->n, p->k, &p->a, &p->b, &p->c);
-    s.bias_m = (int32_t)p->bias_row;
-    s.bias_n = (int32_t)p->bias_column;
-    TRY(gemm_plan(op->ctx, &s, p->a.size, &p->forward));
     if (!op->is_weight[0]) {
         s = shape_of(p, p->m, p->k, p->n, &p->c, &bt, &p->a);
         TRY(gemm_plan(op->ctx, &s, p->c.size, &p->to_a));

@@ -23,6 +23,8 @@ typedef struct gemm {
     kernel *kernel;
     gemm_shape shape;
     bool swapped; /* computes the transpose: the factors change places */
+    bool dense;   /* by cl/dense.cl */
+    int32_t span; /* columns of a work-item there */
     int64_t items[3];
 } gemm;
 
@@ -45,6 +47,7 @@ typedef struct product {
 
 /* op_class functions, for an op whose state begins with a product: inputs A, B and the bias. */
 deconv_status product_plan(op *op);
+deconv_status product_plan_inverse(op *op);
 void product_release(op *op);
 deconv_status product_forward(op *op, const op_pass *pass);
 deconv_status product_inverse(op *op, const op_pass *pass);

@@ -463,6 +463,13 @@ done:
     return status;
 }
 
+static int64_t concat_slice(const op *op, int input)
+{
+    const reorder *r = op->state;
+
+    return concat_joins_channels(op) ? r->piece[input].out_from[1] : -1;
+}
+
 static deconv_status concat_forward(op *op, const op_pass *pass)
 {
     const reorder *r = op->state;
@@ -471,9 +478,12 @@ static deconv_status concat_forward(op *op, const op_pass *pass)
     if (op->out_block[0] == 1)
         return reorder_forward(op, r, pass);
     for (int i = 0; i < op->n_in; i++) {
-        copy_box back = channel_run(pass->out[0], pass->in[i], r->piece[i].out_from[1]);
-        copy_box box = copy_box_swap(&back);
+        copy_box back, box;
 
+        if (pass->in[i]->image)
+            continue;
+        back = channel_run(pass->out[0], pass->in[i], r->piece[i].out_from[1]);
+        box = copy_box_swap(&back);
         TRY(strided_copy(op->ctx, r->copy, &box, pass->in[i]->data, pass->out[0]->data));
     }
 done:
@@ -587,5 +597,6 @@ const op_class op_concat = {.type = "Concat",
                             .reach = reach,
                             .needs = needs,
                             .blocks = concat_blocks,
+                            .slice = concat_slice,
                             .frame = concat_frame};
 const op_class op_split = REORDER("Split", 2, OP_MANY, 0x2, split_init);

@@ -52,6 +52,8 @@ void check_refused(deconv_ctx *ctx, ref_case *c, report *r);
 /* The operator as a network runs it: weights known on the host, and of the forward pass only what
  * keeps() asked for. */
 void check_as_network(deconv_ctx *ctx, ref_case *c, bool forward_only, report *r);
+/* Plans the operator both ways and runs nothing; a convolution by every algorithm in turn. */
+void check_plans(deconv_ctx *ctx, ref_case *c, report *r);
 /* reach and needs against the dependencies of the reference. */
 void check_boxes(deconv_ctx *ctx, ref_case *c, report *r);
 

@@ -3,6 +3,8 @@
  */
 #include "harness.h"
 
+#include "conv/engine.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -226,4 +228,19 @@ void check_as_network(deconv_ctx *ctx, ref_case *c, bool forward_only, report *r
     }
     check(r, buffers_check_guards(ctx) == DECONV_OK, "in a network: %s", deconv_ctx_message(ctx));
     close_case(&n);
+}
+
+void check_plans(deconv_ctx *ctx, ref_case *c, report *r)
+{
+    const bool convolution = !strncmp(c->op->type, "Conv", 4);
+    const conv_algorithm *a;
+
+    for (int i = 0; (a = conv_algorithm_at(i)) && (convolution || i == 0); i++) {
+        net_case n = {.ctx = ctx, .c = c, .r = r};
+
+        setenv("DECONV_CONV_ALGORITHM", a->name, 1);
+        open_case(&n);
+        close_case(&n);
+    }
+    unsetenv("DECONV_CONV_ALGORITHM");
 }

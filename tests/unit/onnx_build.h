@@ -8,8 +8,8 @@
 #include "onnx.pb-c.h"
 #include "onnx/model.h"
 
-#define BUILD_LIST    32 /* entries of any list */
-#define BUILD_PIECES  512
+#define BUILD_LIST    128 /* entries of any list */
+#define BUILD_PIECES  4096
 
 #define TYPE_OF(name) ONNX__TENSOR_PROTO__DATA_TYPE__##name
 #define ATTR_OF(name) ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__##name
