@@ -11,7 +11,6 @@ import numpy as np
 
 RULES = {"deconvnet": 0, "gradient": 1, "guided": 2}
 VALUES = {"activation": 0, "one": 1}
-LRN_DERIVATIVE = 2
 STRONGEST = -1
 MAX_RANK = 5
 
@@ -174,9 +173,12 @@ class Context:
         rank = _lib.deconv_tensor_rank(tensor)
         shape = [_lib.deconv_tensor_size(tensor, d) for d in range(rank)]
         array = np.empty(shape, np.float32)
+        self.read_into(tensor, array)
+        return array
+
+    def read_into(self, tensor, array):
         data = array.ctypes.data_as(c_void)
         self.check(_lib.deconv_tensor_read(tensor, data, c_u64(array.size)))
-        return array
 
 
 class Net:
@@ -212,20 +214,19 @@ class Net:
             found.append(layer.value)
         return found
 
-    def trace(self, batch, keep, rules=("deconvnet", "gradient", "guided"), flags=0):
-        return Trace(self, batch, keep, rules, flags)
+    def trace(self, batch, keep, rules=("deconvnet", "gradient", "guided")):
+        return Trace(self, batch, keep, rules)
 
 
 class Trace:
     """One forward pass at a time; `keep` lists layers by index."""
 
-    def __init__(self, net, batch, keep, rules, flags):
+    def __init__(self, net, batch, keep, rules):
         self.ctx = net.ctx
         layers = (c_u32 * len(keep))(*keep)
         options = TraceOptions()
         _lib.deconv_trace_options_init(ctypes.byref(options))
         options.rules = sum(1 << RULES[r] for r in rules)
-        options.flags = flags
         options.keep = options.last = layers
         options.keep_count = options.last_count = len(keep)
         self.handle = c_void()
@@ -256,28 +257,32 @@ class Trace:
         self.ctx.check(_lib.deconv_trace_activation(self.handle, layer, ctypes.byref(tensor)))
         return self.ctx.read(tensor)
 
-    def project(self, layer, seeds, input_shape, rule="deconvnet", value="activation", flags=0):
+    def project(self, layer, seeds, input_shape, rule="deconvnet"):
         """`seeds`: (item, unit, y, x) tuples. Returns the projections and what is known of them."""
+        tensor = self.ctx.empty((len(seeds), *input_shape))
+        try:
+            infos = self.project_into(tensor, layer, seeds, rule)
+            return self.ctx.read(tensor), infos
+        finally:
+            self.ctx.destroy(tensor)
+
+    def project_into(self, tensor, layer, seeds, rule="deconvnet", value="activation"):
+        """The same into a tensor of shape (seeds, *input_shape)."""
         options = ProjectOptions()
         _lib.deconv_project_options_init(ctypes.byref(options))
         options.rule = RULES[rule]
         options.value = VALUES[value]
-        options.flags = flags
         packed = (Seed * len(seeds))(*[Seed(*s) for s in seeds])
         infos = (ProjectionInfo * len(seeds))()
-        tensor = self.ctx.empty((len(seeds), *input_shape))
-        try:
-            self.ctx.check(
-                _lib.deconv_project(
-                    self.handle,
-                    layer,
-                    packed,
-                    c_u64(len(seeds)),
-                    ctypes.byref(options),
-                    tensor,
-                    infos,
-                )
+        self.ctx.check(
+            _lib.deconv_project(
+                self.handle,
+                layer,
+                packed,
+                c_u64(len(seeds)),
+                ctypes.byref(options),
+                tensor,
+                infos,
             )
-            return self.ctx.read(tensor), infos
-        finally:
-            self.ctx.destroy(tensor)
+        )
+        return infos

@@ -25,7 +25,7 @@ def run(command, caches):
     """(seconds, peak bytes) of one process; it must succeed."""
     environment = dict(os.environ, **{name: str(caches / name) for name in CACHES})
     start = time.perf_counter()
-    process = subprocess.Popen(command, env=environment)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)

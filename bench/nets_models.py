@@ -10,18 +10,23 @@ SIZES = {"squeezenet1_0": 224, "alexnet": 224, "zfnet": 224, "vgg16": 224, "resn
 
 
 class Lrn(torch.nn.LocalResponseNorm):
-    """Contrast normalisation that is exported as ONNX's LRN, not as the steps PyTorch makes of it."""
+    """Contrast normalisation, exported as ONNX's LRN and not as the steps PyTorch makes of it. Signals
+    pass it unchanged on the way back, as the deconvnet has it, in libdeconv by default."""
 
     def forward(self, x):
-        if torch.onnx.is_in_onnx_export():
-            return LrnExport.apply(x, self.size, self.alpha, self.beta, self.k)
+        if torch.onnx.is_in_onnx_export() or torch.is_grad_enabled():
+            return LrnFunction.apply(x, self.size, self.alpha, self.beta, self.k)
         return super().forward(x)
 
 
-class LrnExport(torch.autograd.Function):
+class LrnFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, size, alpha, beta, k):
         return torch.nn.functional.local_response_norm(x, size, alpha, beta, k)
+
+    @staticmethod
+    def backward(ctx, signal):
+        return signal, None, None, None, None
 
     @staticmethod
     def symbolic(g, x, size, alpha, beta, k):

@@ -8,7 +8,8 @@ whole network for every unit.) It is measured on a sample of maps spread over th
 for the whole layer is the sample's times maps / sample. Each program's forward pass is part of its
 time, and so is handing over the projections as an array in host memory.
 
-Both start from 1 at the unit. Through contrast normalisation (ZFNet) both take the true derivative.
+Both start from 1 at the unit. Contrast normalisation (ZFNet) is the identity on the way back, as the
+paper has it: in the PyTorch network by a function of its own (nets_models.Lrn).
 """
 
 import statistics
@@ -19,7 +20,6 @@ import captum.attr
 import numpy as np
 import torch
 
-import deconv_ctypes as deconv
 import nets_models
 import side_by_side
 
@@ -65,27 +65,24 @@ class Captum:
 
 
 class Deconv:
-    """Forward and all projections of a layer; the trace is made once, as a network is."""
+    """Forward and all projections of a layer; the trace and the memory are made once."""
 
     def __init__(self, ctx, net, layer, picture, units):
         self.ctx, self.layer, self.picture = ctx, layer, picture
         self.seeds = [(0, *unit) for unit in units]
-        flags = deconv.LRN_DERIVATIVE
-        self.trace = net.trace(1, [layer], rules=("deconvnet",), flags=flags)
+        self.trace = net.trace(1, [layer], rules=("deconvnet",))
+        self.projections = np.zeros((len(units), *picture.shape[1:]), np.float32)
+        self.tensor = ctx.empty(self.projections.shape)
 
     def __call__(self):
         self.trace.run([self.picture])
-        projections, _ = self.trace.project(
-            self.layer,
-            self.seeds,
-            self.picture.shape[1:],
-            value="one",
-            flags=deconv.LRN_DERIVATIVE,
-        )
-        return projections
+        self.trace.project_into(self.tensor, self.layer, self.seeds, value="one")
+        self.ctx.read_into(self.tensor, self.projections)
+        return self.projections
 
     def close(self):
         self.trace.close()
+        self.ctx.destroy(self.tensor)
 
 
 def sample_of(units, count):
