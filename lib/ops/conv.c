@@ -349,34 +349,48 @@ static bool conv_takes_blocks(const op *op, int in_block, int out_block)
     return convolution_can(&forward) && convolution_can(&adjoint);
 }
 
+/* The adjoint over `count` windows. They meet as whole maps do, only that a window of inputs starts
+ * where its outputs' first tap reads: there is no padding left, or less than none. Whole maps keep
+ * theirs. */
+static conv_task window_task(const op *op, const window_frame *out, const window_frame *in,
+                             int64_t count)
+{
+    const conv *c = op->state;
+    conv_task task = conv_task_of(op, CONV_ADJOINT, op->in_block[0], op->out_block[0]);
+
+    task.whole = &c->problem;
+    task.problem.batch = count;
+    for (int i = 0; i < 2; i++) {
+        task.problem.in_size[i] = in->size[i];
+        task.problem.out_size[i] = out->size[i];
+        task.problem.pad[i] =
+            c->problem.pad[i] + in->offset[i] - out->offset[i] * c->problem.stride[i];
+    }
+    return task;
+}
+
+/* No windows either where what serves the whole has an order of its own. */
 static bool conv_frame(const op *op, deconv_rule rule, uint32_t flags, const window_frame *out,
                        window_frame *in)
 {
     const conv *c = op->state;
+    conv_task task;
 
     (void)rule;
     (void)flags;
-    return spatial_frame(&c->windows, &op->in_shape[0], out, in);
+    if (!spatial_frame(&c->windows, &op->in_shape[0], out, in))
+        return false;
+    task = window_task(op, out, in, 1);
+    return convolution_can(&task);
 }
 
-/* Windows meet as whole maps do, only that a window of inputs starts where its outputs' first tap
- * reads: there is no padding left, or less than none. Whole maps keep theirs. */
 static deconv_status conv_plan_windows(op *op, const windows *w, void **plan)
 {
-    const conv *c = op->state;
-    conv_task task = conv_task_of(op, CONV_ADJOINT, op->in_block[0], op->out_block[0]);
+    const conv_task task = window_task(op, &w->out, &w->in, w->count);
     convolution *adjoint = NULL;
     deconv_status status = DECONV_OK;
 
     *plan = NULL;
-    task.whole = &c->problem;
-    task.problem.batch = w->count;
-    for (int i = 0; i < 2; i++) {
-        task.problem.in_size[i] = w->in.size[i];
-        task.problem.out_size[i] = w->out.size[i];
-        task.problem.pad[i] =
-            c->problem.pad[i] + w->in.offset[i] - w->out.offset[i] * c->problem.stride[i];
-    }
     TRY(convolution_create(&task, op->weight[1]->data, &adjoint));
     *plan = adjoint;
 done:
