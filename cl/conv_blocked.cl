@@ -1,7 +1,7 @@
 /* Convolution for CPU devices, both directions: dst = gather(src, w) with lanes across channels.
  *
  *   src   [N][G][C/LANES][H][W][LANES], or planes of a border wide enough for every tap (planar)
- *   w     packed once by pack_weights, zero where there is no channel
+ *   w     packed once by pack_weights (cl/conv_pack.cl), zero where there is no channel
  *   bias  one value for each channel of dst, or NULL
  *   add   NULL, or a tensor of dst's layout that is added to the sums
  *   dst   NCHW, or [N][blocks][H][W][LANES] with zeros in the lanes past the last channel
@@ -83,111 +83,6 @@ typedef struct {
 #define PAIR_UP(x, y, i, j, k, l) (float8)(x.i, y.i, x.j, y.j, x.k, y.k, x.l, y.l)
 #define FIRSTS(x, y)              (float8)(x.s01, y.s01, x.s45, y.s45)
 #define SECONDS(x, y)             (float8)(x.s23, y.s23, x.s67, y.s67)
-
-/* NCHW to blocks of LANES channels; channels that do not exist are zero. One item: LANES channels
- * of up to ROW positions. */
-#define ROW 64
-__kernel void pack_channels(__global const float *restrict src, __global float *restrict packed,
-                            int channels, int size)
-{
-    const int from = (int)get_global_id(0) * ROW, to = min(from + ROW, size);
-    const int plane = (int)get_global_id(1); /* of [N][G][blocks] */
-    const int blocks = (channels + LANES - 1) / LANES;
-    const int channel = plane % blocks * LANES;
-    const int there = min(LANES, channels - channel);
-    __global const float *in = src + ((size_t)(plane / blocks) * channels + channel) * size;
-    __global float *out = packed + (size_t)plane * size * LANES;
-    int t = from;
-
-    for (; there == LANES && t + 8 <= to; t += 8) {
-        for (int l = 0; l < LANES; l += 8) {
-            __global const float *p = in + (size_t)l * size + t;
-            float8 a = vload8(0, p), b = vload8(0, p + size), c = vload8(0, p + 2 * (size_t)size);
-            float8 d = vload8(0, p + 3 * (size_t)size), e = vload8(0, p + 4 * (size_t)size);
-            float8 f = vload8(0, p + 5 * (size_t)size), g = vload8(0, p + 6 * (size_t)size);
-            float8 h = vload8(0, p + 7 * (size_t)size);
-
-            TRANSPOSE8(a, b, c, d, e, f, g, h)
-            vstore8(a, 0, out + (t + 0) * LANES + l);
-            vstore8(b, 0, out + (t + 1) * LANES + l);
-            vstore8(c, 0, out + (t + 2) * LANES + l);
-            vstore8(d, 0, out + (t + 3) * LANES + l);
-            vstore8(e, 0, out + (t + 4) * LANES + l);
-            vstore8(f, 0, out + (t + 5) * LANES + l);
-            vstore8(g, 0, out + (t + 6) * LANES + l);
-            vstore8(h, 0, out + (t + 7) * LANES + l);
-        }
-    }
-    for (; t < to; t++)
-        for (int l = 0; l < LANES; l++)
-            out[t * LANES + l] = l < there ? in[(size_t)l * size + t] : 0.0f;
-}
-
-/* The channels of NCHW (lanes = 1) or of a block of `lanes`, each as a plane with a border of
- * zeros: `top` and `left` before it, the rest of high x wide behind it. One item: one row. */
-__kernel void pad_planes(__global const float *restrict src, __global float *restrict padded,
-                         int channels, int lanes, int h, int w, int high, int wide, int top,
-                         int left)
-{
-    const int y = (int)get_global_id(0), plane = (int)get_global_id(1);
-    const int image = plane / channels, c = plane % channels;
-    __global const float *in = lanes == 1 ? src + ((size_t)plane * h + y - top) * w
-                                          : src + ((size_t)image * h + y - top) * w * lanes + c;
-    __global float *out = padded + ((size_t)plane * high + y) * wide;
-    const int from = y < top || y >= top + h ? wide : left;
-
-    if (y >= high)
-        return;
-    for (int x = 0; x < min(from, wide); x++)
-        out[x] = 0.0f;
-    for (int x = from; x < min(left + w, wide); x++)
-        out[x] = in[(x - left) * lanes];
-    for (int x = max(from, left + w); x < wide; x++)
-        out[x] = 0.0f;
-}
-
-/* The weights of one phase; one item a float. `across` channels of src side by side:
- *
- *   kb > 0  [G][items][chunk of taps][C/across][taps of the chunk][across][kb][LANES]
- *   kb = 0  [chunk of taps][C/LANES][taps of the chunk][dst_channels][LANES], for conv_few
- */
-__kernel void pack_weights(__global const float *restrict w, __global float *restrict packed,
-                           const blocked_shape s, int kb, int across, int chunk)
-{
-    const int at = (int)get_global_id(0), taps = s.y.taps * s.x.taps;
-    int i = at, dst, src, tap, first, group;
-
-    if (kb > 0) {
-        const int lane = i % LANES;
-
-        i /= LANES;
-        dst = i % kb * LANES + lane;
-        i /= kb;
-        src = i % across;
-        i /= across;
-    } else {
-        src = i % LANES;
-        i /= LANES;
-        dst = i % s.dst_channels;
-        i /= s.dst_channels;
-    }
-    tap = i % (s.blocks * taps);
-    i /= s.blocks * taps;
-    first = tap / (s.blocks * chunk) * chunk;
-    tap -= first * s.blocks;
-    src += tap / min(chunk, taps - first) * across;
-    tap = first + tap % min(chunk, taps - first);
-    dst += i % s.items * kb * LANES;
-    group = i / s.items;
-
-    const int row = s.y.weight_first + tap / s.x.taps * s.y.weight_step;
-    const int column = s.x.weight_first + tap % s.x.taps * s.x.weight_step;
-
-    packed[s.weight_offset + at] = src < s.src_channels && dst < s.dst_channels
-                                       ? w[group * s.weight_group + dst * s.weight_dst +
-                                           src * s.weight_src + row * s.kernel_w + column]
-                                       : 0.0f;
-}
 
 #ifdef TILE
 /* Position u of row v of a phase, in an image. */
@@ -560,6 +455,52 @@ __kernel void conv_planar(__global const float *restrict src, __global const flo
 
                             EACH(b, KB) sum[b][t] = fma(one, weight[b], sum[b][t]);
                         }
+                    }
+                }
+            }
+            STORE_SUMS(item)
+        }
+    }
+}
+/* One channel in each group, both ways: lanes run across groups. w is [items][taps][LANES], items
+ * are blocks of channels. Sums run over the taps. */
+__kernel void conv_depthwise(__global const float *restrict src, __global const float *restrict w,
+                             __global const float *restrict bias,
+                             __global const float *restrict add, __global float *restrict dst,
+                             __global const float *restrict zeros, const blocked_shape s)
+{
+    WORK;
+    const VEC least = (VEC)(s.relu ? 0.0f : -INFINITY);
+    int taps_of = -1; /* the tile that `taps` is for */
+    tile_taps taps;
+
+    taps.first = -1;
+    for (int tile = tile_from; tile < tile_to; tile++) {
+        tile_places places;
+
+        find_places(&s, &at, LANES, &places);
+        for (int item = item_from; item < item_to; item++) {
+            __global const float *in = src + (size_t)item * s.src_plane;
+            __global const float *wi = w + s.weight_offset + (size_t)item * all_taps * LANES;
+            VEC sum[KB][TILE];
+
+            START_SUMS(item)
+            for (int first = 0; first < all_taps; first += TAPS) {
+                if (taps.first != first || taps_of != tile)
+                    find_taps(&s, &places, first, &taps);
+                taps_of = tile;
+                for (int k = 0; k < taps.count; k++) {
+                    const VEC weight = LOAD(first + taps.tap[k], wi);
+                    const int *read = taps.at + k * TILE;
+
+                    if (places.inside) {
+                        EACH(t, TILE)
+                        sum[0][t] =
+                            fma(LOAD(0, in + places.from[t] + taps.shift[k]), weight, sum[0][t]);
+                    } else {
+                        EACH(t, TILE)
+                        sum[0][t] =
+                            fma(LOAD(0, read[t] < 0 ? zeros : in + read[t]), weight, sum[0][t]);
                     }
                 }
             }

@@ -441,8 +441,8 @@ DECONV_API void deconv_tune_summary_init(deconv_tune_summary *summary);
 /* Measures, on random data, every algorithm that could serve each convolution of the net, forward
  * and inverse; each is first checked against the plain one. The times are kept in a file of the
  * context's cache folder, one a device, beside those of other nets. Contexts that are created from
- * then on choose by it; this one goes on as before, so that its results stay the same. On
- * DECONV_ERROR_CANCELLED what was measured until then is kept. DECONV_ERROR_INVALID where the
+ * then on choose by it; this one goes on as before, so that its results stay the same. When
+ * it is cancelled or fails, what was measured until then is kept. DECONV_ERROR_INVALID where the
  * context has no cache folder. A running kernel cannot be interrupted: the limit leaves out what is
  * expected to be over it. `summary` may be NULL. */
 DECONV_API deconv_status deconv_net_tune(deconv_net *net, const deconv_tune_options *options,

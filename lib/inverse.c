@@ -332,6 +332,10 @@ static deconv_status plan_steps(inverse *way, planner *p)
     }
     p->spans[p->root[way->key.to]].last = way->n_step;
     for (int v = 0; v < g->n_value; v++)
+        p->spans[v].name = g->value[v].name;
+    for (int e = 0; e < p->n_extra; e++)
+        p->spans[g->n_value + e].name = g->value[p->extra_of[e]].name;
+    for (int v = 0; v < g->n_value; v++)
         if (p->reached[v] && p->root[v] == v)
             TRY(count_bytes(way, v, &way->frame[v], g->value[v].block, &p->spans[v].bytes));
     for (int e = 0; e < p->n_extra; e++)

@@ -1,6 +1,7 @@
 /* Storage by lifetime; see plan.h. */
 #include "plan.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 typedef struct open_slot {
@@ -50,6 +51,7 @@ deconv_status storage_plan(storage *slots, span *spans, int count)
     TRY_ALLOC(open, slots->ctx, (size_t)count + 1);
     TRY_ALLOC(order, slots->ctx, (size_t)count + 1);
     TRY_ALLOC(slots->bytes, slots->ctx, (size_t)count + 1);
+    TRY_ALLOC(slots->name, slots->ctx, (size_t)count + 1);
     for (int i = 0; i < count; i++)
         order[i] = &spans[i];
     qsort(order, (size_t)count, sizeof *order, by_first);
@@ -63,8 +65,10 @@ deconv_status storage_plan(storage *slots, span *spans, int count)
         slot = best_slot(slots, open, s);
         if (slot < 0)
             slot = slots->count++;
-        if (slots->bytes[slot] < s->bytes)
+        if (slots->bytes[slot] < s->bytes) {
             slots->bytes[slot] = s->bytes;
+            slots->name[slot] = s->name;
+        }
         open[slot].busy_until = s->last;
         s->slot = slot;
     }
@@ -77,10 +81,15 @@ done:
 deconv_status storage_allocate(storage *slots, const char *what)
 {
     deconv_status status = DECONV_OK;
+    char whose[160];
 
     TRY_ALLOC(slots->slot, slots->ctx, (size_t)slots->count + 1);
-    for (int i = 0; i < slots->count; i++)
-        TRY(buffer_create(slots->ctx, slots->bytes[i], what, &slots->slot[i]));
+    for (int i = 0; i < slots->count; i++) {
+        const char *name = slots->name[i];
+
+        snprintf(whose, sizeof whose, "%s%s%.120s", what, name ? " of " : "", name ? name : "");
+        TRY(buffer_create(slots->ctx, slots->bytes[i], whose, &slots->slot[i]));
+    }
 done:
     return status;
 }
@@ -92,6 +101,7 @@ void storage_free(storage *slots)
     if (slots->ctx) {
         mem_free(slots->ctx, slots->slot);
         mem_free(slots->ctx, slots->bytes);
+        mem_free(slots->ctx, (void *)slots->name);
     }
     *slots = (storage){.ctx = slots->ctx};
 }

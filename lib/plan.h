@@ -8,7 +8,8 @@
 typedef struct span {
     size_t bytes;
     int first, last;
-    int slot; /* result */
+    int slot;         /* result */
+    const char *name; /* whose it is, for messages; must outlive the storage. NULL: nobody's */
 } span;
 
 /* The buffers that a set of spans was laid out in. */
@@ -16,6 +17,7 @@ typedef struct storage {
     deconv_ctx *ctx;
     buffer **slot;
     size_t *bytes;
+    const char **name; /* of the largest span in each */
     int count;
 } storage;
 
@@ -23,6 +25,7 @@ typedef struct storage {
  * two spans that are alive together share one. `slots->ctx` must be set; buffers are made by
  * storage_allocate(). */
 deconv_status storage_plan(storage *slots, span *spans, int count);
+/* `what` and the name of the largest span are what a message calls a buffer. */
 deconv_status storage_allocate(storage *slots, const char *what);
 void storage_free(storage *slots);
 

@@ -297,6 +297,7 @@ static void find_lifetimes(const deconv_trace *trace, const int *root, span *spa
             spans[root[v]].last = g->n_node;
         if (trace->rows_kept[v])
             spans[root[g->n_value + v]].last = g->n_node;
+        spans[v].name = spans[g->n_value + v].name = value->name;
         for (int u = v; value->from_input && u < 2 * g->n_value; u += g->n_value)
             if (root[u] == u && spans[u].first <= spans[u].last)
                 spans[u].bytes =
@@ -312,10 +313,12 @@ static void place_slice(const deconv_trace *trace, int v, tensor *t)
     const graph_node *concat;
     const shape *whole;
 
-    if (producer >= 0 && trace->fused[producer])
-        for (int n = producer + 1; n < g->n_node && trace->slice_of[v] < 0; n++)
-            if (g->node[n].in[0] == v)
-                v = g->node[n].out[0];
+    for (int n = producer + 1; producer >= 0 && trace->fused[producer] && n < g->n_node; n++) {
+        if (g->node[n].in[0] != v)
+            continue;
+        v = g->node[n].out[0];
+        break;
+    }
     if (trace->slice_of[v] < 0)
         return;
     concat = &g->node[trace->slice_of[v]];

@@ -118,7 +118,8 @@ deconv_status deconv_net_tune(deconv_net *net, const deconv_tune_options *option
     TRY(collect_tasks(net, given.batch, &w));
     status = measure_tasks(ctx, &w, given.limit_seconds > 0.0 ? given.limit_seconds : DEFAULT_LIMIT,
                            &measured);
-    if (status == DECONV_OK || status == DECONV_ERROR_CANCELLED) {
+    /* Cancelled or out of memory: what was measured until then counts. */
+    if (measured > 0) {
         deconv_status stored = keep(ctx, &w, measured);
 
         status = status == DECONV_OK ? stored : status;

@@ -7,9 +7,9 @@ debian_build="gcc libc6-dev cmake ninja-build pkg-config
     ocl-icd-libopencl1 opencl-c-headers pocl-opencl-icd
     libstb-dev libprotobuf-c-dev protobuf-c-compiler libcjson-dev libpopt-dev"
 
-# To test: the test framework, a C++ compiler for the header, and Python's standard library for checks
-# of the command.
-debian_test="libcmocka-dev g++ python3"
+# To test: the test framework, a C++ compiler for the header, Python's standard library for checks of the
+# command, and CLBlast, which the library opens where it is installed.
+debian_test="libcmocka-dev g++ python3 libclblast1"
 
 # For continuous integration: the formatter, compilers of kernels for GPUs (gfx1100 wants version 15 or
 # newer) and a checker of kernels.

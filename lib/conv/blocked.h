@@ -5,7 +5,7 @@
 
 #include "engine.h"
 
-/* As cl/conv_blocked.cl declares it, field for field. */
+/* As cl/conv_blocked.cl and cl/conv_pack.cl declare it, field for field. */
 typedef struct blocked_shape {
     phase_axis y, x;
     int32_t batch, groups, blocks;
@@ -26,11 +26,12 @@ typedef struct blocked_shape {
 typedef struct tiling {
     const char *kernel;
     int lanes;
-    int tile;     /* positions */
-    int kb;       /* blocks of result channels; 0: `channels` run across instead */
-    int channels; /* of the result, where kb is 0 */
-    int across;   /* source channels side by side: lanes, or 1 for planes with a border */
-    int chunk;    /* taps between whose sums all channels are added; INT_MAX: all taps */
+    int tile;       /* positions */
+    int kb;         /* blocks of result channels; 0: `channels` run across instead */
+    int channels;   /* of the result, where kb is 0 */
+    bool depthwise; /* lanes across the groups of a problem that is given as one group */
+    int across;     /* source channels side by side: lanes, or 1 for planes with a border */
+    int chunk;      /* taps between whose sums all channels are added; INT_MAX: all taps */
 } tiling;
 
 /* Taps that cl/conv_blocked.cl works out at a time. */

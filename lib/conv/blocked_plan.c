@@ -93,7 +93,7 @@ double blocked_work(const conv_task *t, const tiling *g)
     int rows = phase_count(p, t->direction, 0), columns = phase_count(p, t->direction, 1);
     int64_t channels = g->kb ? ceil_div(task_dst_channels(t), g->kb * g->lanes) * g->kb * g->lanes
                              : task_dst_channels(t);
-    int64_t sources = ceil_div(task_src_channels(t), g->across) * g->across;
+    int64_t sources = g->depthwise ? 1 : ceil_div(task_src_channels(t), g->across) * g->across;
     double steps = 0.0;
 
     for (int i = 0; i < rows * columns; i++) {
@@ -115,9 +115,10 @@ size_t blocked_scratch(const conv_task *t, const tiling *g)
 static blocked_shape shape_of(const conv_task *t, const tiling *g)
 {
     const conv_problem *p = &t->problem;
-    const int64_t taps = p->kernel[0] * p->kernel[1], sources = p->in_channels / p->groups;
+    const int64_t taps = p->kernel[0] * p->kernel[1];
+    const int64_t sources = g->depthwise ? 1 : p->in_channels / p->groups;
     const int64_t blocks = ceil_div(task_src_channels(t), g->across);
-    const bool forward = t->direction == CONV_FORWARD;
+    const bool forward = t->direction == CONV_FORWARD || g->depthwise;
     bordered b = {0, 0, task_src_size(t)[0], task_src_size(t)[1]};
 
     if (g->across == 1)
@@ -125,7 +126,7 @@ static blocked_shape shape_of(const conv_task *t, const tiling *g)
     return (blocked_shape){
         .batch = (int32_t)p->batch,
         .groups = (int32_t)p->groups,
-        .blocks = (int32_t)blocks,
+        .blocks = g->depthwise ? 1 : (int32_t)blocks,
         .src_channels = (int32_t)task_src_channels(t),
         .src_h = (int32_t)b.high,
         .src_w = (int32_t)b.wide,
@@ -143,6 +144,12 @@ static blocked_shape shape_of(const conv_task *t, const tiling *g)
         .weight_dst = (int32_t)(forward ? sources * taps : taps),
         .weight_src = (int32_t)(forward ? taps : sources * taps),
         .kernel_w = (int32_t)p->kernel[1]};
+}
+
+/* Source channels side by side in the weights of one tap. */
+static int weights_across(const tiling *g)
+{
+    return g->depthwise ? 1 : g->across;
 }
 
 /* How many items a work-item takes for each of its tiles, and how many tiles. */
@@ -187,8 +194,8 @@ static deconv_status lay_out_phases(blocked_plan *plan, int64_t *floats)
         s->y = phase_of(&t->problem, t->direction, 0, i / columns);
         s->x = phase_of(&t->problem, t->direction, 1, i % columns);
         s->weight_offset = (int32_t)*floats;
-        item_floats = (int64_t)(g->kb ? g->kb * g->lanes : g->channels) * s->blocks * g->across *
-                      s->y.taps * s->x.taps;
+        item_floats = (int64_t)(g->kb ? g->kb * g->lanes : g->channels) * s->blocks *
+                      weights_across(g) * s->y.taps * s->x.taps;
         count = item_floats * s->items * s->groups;
         *floats += count;
         if (*floats > INT32_MAX)
@@ -215,7 +222,7 @@ static deconv_status create_kernels(blocked_plan *plan)
     snprintf(packing, sizeof packing, "-DLANES=%d", g->lanes);
     snprintf(options, sizeof options, "-DLANES=%d -DTILE=%d -D%s=%d", g->lanes, g->tile,
              g->kb ? "KB" : "CHANNELS", g->kb ? g->kb : g->channels);
-    TRY(kernel_create(t->ctx, "conv_blocked.cl", packing, "pack_weights", &plan->pack_weights));
+    TRY(kernel_create(t->ctx, "conv_pack.cl", packing, "pack_weights", &plan->pack_weights));
     if (!source_is_ready(t, g))
         TRY(source_kernel(t, g, &plan->pack_source));
     TRY(kernel_create(t->ctx, "conv_blocked.cl", options, g->kernel, &plan->compute));
@@ -283,7 +290,7 @@ deconv_status blocked_plan_pack(void *state, const buffer *weights)
         arg_buffer(k, plan->weights);
         arg_struct(k, &plan->phase[i], sizeof plan->phase[i]);
         arg_int(k, g->kb);
-        arg_int(k, g->across);
+        arg_int(k, weights_across(g));
         arg_int(k, g->chunk < taps ? g->chunk : taps);
         TRY(kernel_launch(k, plan->weight_count[i], 1, 1));
     }

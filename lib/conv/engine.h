@@ -66,12 +66,14 @@ enum {
     CONV_ORDER_BLOCKED,
     CONV_ORDER_PLANAR,
     CONV_ORDER_FEW,
+    CONV_ORDER_DEPTHWISE,
     CONV_ORDER_IMPLICIT,
+    CONV_ORDER_IM2COL,
 };
 
 extern const conv_algorithm conv_algorithm_blocked, conv_algorithm_planar, conv_algorithm_few,
-    conv_algorithm_direct;
-extern const conv_algorithm conv_algorithm_implicit;
+    conv_algorithm_depthwise, conv_algorithm_direct;
+extern const conv_algorithm conv_algorithm_implicit, conv_algorithm_im2col;
 
 /* ---- For the operators ---- */
 

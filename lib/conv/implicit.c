@@ -423,6 +423,7 @@ const conv_algorithm conv_algorithm_implicit = {
     .name = "implicit",
     .refuses = implicit_refuses,
     .cost = implicit_cost,
+    .scratch = part_bytes,
     .order = implicit_order,
     .create = implicit_create,
     .pack = implicit_pack,

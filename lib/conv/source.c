@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-/* As cl/conv_blocked.cl has it: positions that one work-item of pack_channels takes. */
+/* As cl/conv_pack.cl has it: positions that one work-item of pack_channels takes. */
 #define PACK_ROW 64
 
 static void widen(const conv_task *t, int axis, int64_t *before, int64_t *size)
@@ -61,7 +61,7 @@ deconv_status source_kernel(const conv_task *t, const tiling *g, kernel **out)
     char options[32];
 
     snprintf(options, sizeof options, "-DLANES=%d", g->lanes);
-    return kernel_create(t->ctx, "conv_blocked.cl", options,
+    return kernel_create(t->ctx, "conv_pack.cl", options,
                          g->across > 1 ? "pack_channels" : "pad_planes", out);
 }
 

@@ -37,13 +37,14 @@ static deconv_status create_guarded(device *d, buffer *b)
     if (!b->memory)
         FAIL(d->ctx, DECONV_ERROR_DEVICE, "clCreateSubBuffer: %s (%d): %zu bytes at %zu for %s",
              cl_code_name(code), (int)code, b->bytes, b->guard, b->what);
-    TRY_CL(d->ctx, &d->api, EnqueueFillBuffer,
-           (d->queue, b->whole, &guard, 1, 0, b->guard, 0, NULL, NULL), "guard of %s", b->what);
-    TRY_CL(d->ctx, &d->api, EnqueueFillBuffer,
-           (d->queue, b->whole, &nan, 1, b->guard, b->bytes, 0, NULL, NULL), "NaN for %s", b->what);
-    TRY_CL(d->ctx, &d->api, EnqueueFillBuffer,
-           (d->queue, b->whole, &guard, 1, b->guard + b->bytes, b->guard, 0, NULL, NULL),
-           "guard of %s", b->what);
+    TRY_QUEUE(d, false, EnqueueFillBuffer,
+              (d->queue, b->whole, &guard, 1, 0, b->guard, 0, NULL, NULL), "guard of %s", b->what);
+    TRY_QUEUE(d, false, EnqueueFillBuffer,
+              (d->queue, b->whole, &nan, 1, b->guard, b->bytes, 0, NULL, NULL), "NaN for %s",
+              b->what);
+    TRY_QUEUE(d, false, EnqueueFillBuffer,
+              (d->queue, b->whole, &guard, 1, b->guard + b->bytes, b->guard, 0, NULL, NULL),
+              "guard of %s", b->what);
     b->next = d->guarded;
     d->guarded = b;
 done:
@@ -64,6 +65,7 @@ deconv_status buffer_create(deconv_ctx *ctx, size_t bytes, const char *what, buf
         FAIL(ctx, DECONV_ERROR_NO_MEMORY,
              "no memory: %zu bytes for %s; device %s allows %llu bytes in one buffer", bytes, what,
              d->info.name, (unsigned long long)d->limits.max_allocation);
+    TRY(device_check(d));
     TRY_ALLOC(b, ctx, 1);
     b->device = d;
     b->bytes = bytes;
@@ -127,9 +129,9 @@ deconv_status buffer_write(deconv_ctx *ctx, buffer *b, size_t offset, size_t byt
 
     TRY(check_range(ctx, "writing", b, offset, bytes));
     if (bytes > 0)
-        TRY_CL(ctx, &d->api, EnqueueWriteBuffer,
-               (d->queue, b->memory, CL_TRUE, offset, bytes, values, 0, NULL, NULL),
-               "%zu bytes to %s", bytes, b->what);
+        TRY_QUEUE(d, true, EnqueueWriteBuffer,
+                  (d->queue, b->memory, CL_TRUE, offset, bytes, values, 0, NULL, NULL),
+                  "%zu bytes to %s", bytes, b->what);
 done:
     return status;
 }
@@ -142,9 +144,9 @@ deconv_status buffer_read(deconv_ctx *ctx, const buffer *b, size_t offset, size_
 
     TRY(check_range(ctx, "reading", b, offset, bytes));
     if (bytes > 0)
-        TRY_CL(ctx, &d->api, EnqueueReadBuffer,
-               (d->queue, b->memory, CL_TRUE, offset, bytes, values, 0, NULL, NULL),
-               "%zu bytes from %s", bytes, b->what);
+        TRY_QUEUE(d, true, EnqueueReadBuffer,
+                  (d->queue, b->memory, CL_TRUE, offset, bytes, values, 0, NULL, NULL),
+                  "%zu bytes from %s", bytes, b->what);
 done:
     return status;
 }
@@ -158,9 +160,10 @@ deconv_status buffer_copy(deconv_ctx *ctx, const buffer *from, size_t from_offse
     TRY(check_range(ctx, "copying", from, from_offset, bytes));
     TRY(check_range(ctx, "copying to", to, to_offset, bytes));
     if (bytes > 0)
-        TRY_CL(ctx, &d->api, EnqueueCopyBuffer,
-               (d->queue, from->memory, to->memory, from_offset, to_offset, bytes, 0, NULL, NULL),
-               "%zu bytes from %s to %s", bytes, from->what, to->what);
+        TRY_QUEUE(
+            d, false, EnqueueCopyBuffer,
+            (d->queue, from->memory, to->memory, from_offset, to_offset, bytes, 0, NULL, NULL),
+            "%zu bytes from %s to %s", bytes, from->what, to->what);
 done:
     return status;
 }
@@ -175,9 +178,9 @@ deconv_status buffer_fill(deconv_ctx *ctx, buffer *b, size_t offset, size_t byte
         FAIL(ctx, DECONV_ERROR_INVALID, "filling %zu bytes at %zu of %s: not whole floats", bytes,
              offset, b->what);
     if (bytes > 0)
-        TRY_CL(ctx, &d->api, EnqueueFillBuffer,
-               (d->queue, b->memory, &value, sizeof value, offset, bytes, 0, NULL, NULL),
-               "%zu bytes of %s", bytes, b->what);
+        TRY_QUEUE(d, false, EnqueueFillBuffer,
+                  (d->queue, b->memory, &value, sizeof value, offset, bytes, 0, NULL, NULL),
+                  "%zu bytes of %s", bytes, b->what);
 done:
     return status;
 }
@@ -208,17 +211,17 @@ static deconv_status check_guard(device *d, const buffer *b, unsigned char *byte
     deconv_status status = DECONV_OK;
     size_t at;
 
-    TRY_CL(d->ctx, &d->api, EnqueueReadBuffer,
-           (d->queue, b->whole, CL_TRUE, 0, b->guard, bytes, 0, NULL, NULL), "guard of %s",
-           b->what);
+    TRY_QUEUE(d, true, EnqueueReadBuffer,
+              (d->queue, b->whole, CL_TRUE, 0, b->guard, bytes, 0, NULL, NULL), "guard of %s",
+              b->what);
     at = first_change(bytes, b->guard);
     if (at < b->guard)
         FAIL(d->ctx, DECONV_ERROR_DEVICE,
              "%s (%zu bytes): a kernel wrote before its beginning, first at byte -%zu", b->what,
              b->bytes, b->guard - at);
-    TRY_CL(d->ctx, &d->api, EnqueueReadBuffer,
-           (d->queue, b->whole, CL_TRUE, b->guard + b->bytes, b->guard, bytes, 0, NULL, NULL),
-           "guard of %s", b->what);
+    TRY_QUEUE(d, true, EnqueueReadBuffer,
+              (d->queue, b->whole, CL_TRUE, b->guard + b->bytes, b->guard, bytes, 0, NULL, NULL),
+              "guard of %s", b->what);
     at = first_change(bytes, b->guard);
     if (at < b->guard)
         FAIL(d->ctx, DECONV_ERROR_DEVICE,

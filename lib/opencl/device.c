@@ -1,4 +1,6 @@
 /* Opens the chosen device with one in-order queue, and closes it. Choosing is in select.c. */
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -121,6 +123,7 @@ deconv_status device_open(deconv_ctx *ctx, const char *wanted, const char *cache
     d->ctx = ctx;
     pthread_mutex_init(&d->program_lock, NULL);
     pthread_mutex_init(&d->buffer_lock, NULL);
+    pthread_mutex_init(&d->lost_lock, NULL);
     TRY(cl_api_open(ctx, &d->api));
     TRY(choose(d, wanted, &platform));
     read_limits(d);
@@ -149,12 +152,14 @@ void device_close(device *d)
         profile_report(d);
         profile_free(d);
     }
+    blas_close(d);
     programs_free(d);
     if (d->queue)
         d->api.ReleaseCommandQueue(d->queue);
     if (d->context)
         d->api.ReleaseContext(d->context);
     cl_api_close(&d->api);
+    pthread_mutex_destroy(&d->lost_lock);
     pthread_mutex_destroy(&d->buffer_lock);
     pthread_mutex_destroy(&d->program_lock);
     mem_free(d->ctx, d->kernel_dir);
@@ -177,12 +182,68 @@ void device_describe(const device *d, deconv_device_info *info)
     *info = d->info;
 }
 
+/* ---- Failures ---- */
+
+/* Codes of vendors' own lie beyond those of extensions; NVIDIA's for a kernel that reached outside
+ * its buffers is -9999. */
+#define VENDOR_CODES (-2000)
+
+static bool breaks_device(cl_int code, bool waited)
+{
+    switch (code) {
+    case CL_MEM_OBJECT_ALLOCATION_FAILURE:
+    case CL_OUT_OF_HOST_MEMORY:
+        return false;
+    case CL_DEVICE_NOT_AVAILABLE:
+    case CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST:
+    case CL_INVALID_COMMAND_QUEUE:
+    case CL_INVALID_CONTEXT:
+        return true;
+    default:
+        return waited || code < VENDOR_CODES;
+    }
+}
+
+deconv_status device_check(device *d)
+{
+    deconv_status status = DECONV_OK;
+
+    pthread_mutex_lock(&d->lost_lock);
+    if (d->lost[0])
+        status =
+            error_set(d->ctx, DECONV_ERROR_DEVICE,
+                      "the device failed and takes no more work; make a new context (%s)", d->lost);
+    pthread_mutex_unlock(&d->lost_lock);
+    return status;
+}
+
+deconv_status device_failed(device *d, cl_int code, bool waited, const char *call,
+                            const char *format, ...)
+{
+    deconv_status status;
+    char detail[384] = "";
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(detail, sizeof detail, format, args);
+    va_end(args);
+    status = cl_failed(d->ctx, code, call, "%s", detail);
+    if (!breaks_device(code, waited))
+        return status;
+    pthread_mutex_lock(&d->lost_lock);
+    if (!d->lost[0])
+        snprintf(d->lost, sizeof d->lost, "%s: %s (%d): %s", call, cl_code_name(code), (int)code,
+                 detail);
+    pthread_mutex_unlock(&d->lost_lock);
+    return status;
+}
+
 deconv_status device_wait(deconv_ctx *ctx)
 {
     device *d = ctx_device(ctx);
     deconv_status status = DECONV_OK;
 
-    TRY_CL(ctx, &d->api, Finish, (d->queue), "work enqueued since the last wait");
+    TRY_QUEUE(d, true, Finish, (d->queue), "work enqueued since the last wait");
     if (d->profile)
         profile_collect(d);
 done:

@@ -8,6 +8,7 @@
 
 struct program;
 struct profile;
+struct blas;
 
 struct device {
     deconv_ctx *ctx;
@@ -25,12 +26,16 @@ struct device {
     pthread_mutex_t program_lock; /* held while a program is built: nobody builds it twice */
     struct program *programs;
 
+    pthread_mutex_t lost_lock;
+    char lost[512]; /* the failure after which the device takes no work; "": none */
+
     pthread_mutex_t buffer_lock;
     size_t guard;          /* bytes of pattern around new buffers; 0: none */
     size_t base_alignment; /* of a sub-buffer's origin, bytes */
     buffer *guarded;       /* live buffers that have guards */
 
     struct profile *profile; /* NULL: kernels are not timed */
+    struct blas *blas;       /* CLBlast; NULL until it is asked for */
 };
 
 struct buffer {
@@ -43,9 +48,32 @@ struct buffer {
     char what[64];
 };
 
+/* device.c. A device that failed while it worked (a kernel that crashed, a card that is gone) has
+ * left an unknown part undone: from then on device_check() refuses everything with what was said at
+ * first. Memory that ran out is no such failure. `waited`: the call reports how earlier work went,
+ * and not only whether it could be enqueued. */
+deconv_status device_check(device *device);
+deconv_status device_failed(device *device, cl_int code, bool waited, const char *call,
+                            const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* Calls on the queue: as TRY_CL, by the rules above. */
+#define TRY_QUEUE(device, waited, name, arguments, ...)                                            \
+    do {                                                                                           \
+        cl_int code_;                                                                              \
+        TRY(device_check(device));                                                                 \
+        code_ = (device)->api.name arguments;                                                      \
+        if (code_ != CL_SUCCESS) {                                                                 \
+            status = device_failed((device), code_, (waited), "cl" #name, __VA_ARGS__);            \
+            goto done;                                                                             \
+        }                                                                                          \
+    } while (0)
+
 /* program.c */
 deconv_status program_get(device *device, const char *source, const char *options, cl_program *out);
 void programs_free(device *device);
+
+/* blas.c: empties CLBlast's cache if this device filled it. */
+void blas_close(device *device);
 
 /* program_cache.c. `key` is the text that a program depends on. */
 char *cache_folder(deconv_ctx *ctx, const char *wanted);

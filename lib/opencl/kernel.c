@@ -26,6 +26,7 @@ deconv_status kernel_create(deconv_ctx *ctx, const char *source, const char *opt
     cl_int code;
 
     *out = NULL;
+    TRY(device_check(d));
     TRY(program_get(d, source, options, &program));
     TRY_ALLOC(k, ctx, 1);
     k->device = d;
@@ -148,11 +149,11 @@ static deconv_status launch(kernel *k, int64_t x, int64_t y, int64_t z, const si
                  k->name, x, y, z, group, i);
         global[i] = ((size_t)wanted[i] + group - 1) / group * group;
     }
-    TRY_CL(d->ctx, &d->api, EnqueueNDRangeKernel,
-           (d->queue, k->object, 3, NULL, global, local, 0, NULL, d->profile ? &event : NULL),
-           "kernel %s, %zux%zux%zu work-items in groups of %zux%zux%zu (0: the driver's choice)",
-           k->name, global[0], global[1], global[2], local ? local[0] : 0, local ? local[1] : 0,
-           local ? local[2] : 0);
+    TRY_QUEUE(d, false, EnqueueNDRangeKernel,
+              (d->queue, k->object, 3, NULL, global, local, 0, NULL, d->profile ? &event : NULL),
+              "kernel %s, %zux%zux%zu work-items in groups of %zux%zux%zu (0: the driver's choice)",
+              k->name, global[0], global[1], global[2], local ? local[0] : 0, local ? local[1] : 0,
+              local ? local[2] : 0);
     if (event)
         profile_add(d, k->name, event);
 done:
@@ -161,7 +162,12 @@ done:
 
 deconv_status kernel_launch(kernel *k, int64_t x, int64_t y, int64_t z)
 {
-    return launch(k, x, y, z, NULL);
+    /* PoCL compiles a kernel anew for each group size, and left to itself takes a large divisor of
+     * the items: another one for nearly every shape. */
+    const size_t local[3] = {x % 64 == 0 ? 64 : 8, 1, 1};
+    bool ours = k->device->limits.kind == DECONV_DEVICE_CPU && x % 8 == 0;
+
+    return launch(k, x, y, z, ours ? local : NULL);
 }
 
 deconv_status kernel_launch_groups(kernel *k, int64_t x, int64_t y, int64_t z, size_t lx, size_t ly,

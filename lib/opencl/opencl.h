@@ -87,4 +87,23 @@ deconv_status kernel_launch(kernel *kernel, int64_t x, int64_t y, int64_t z);
 deconv_status kernel_launch_groups(kernel *kernel, int64_t x, int64_t y, int64_t z, size_t lx,
                                    size_t ly, size_t lz);
 
+/* ---- Matrix products by CLBlast, where it is installed ---- */
+
+/* C[m][n] = sum over k of A[m][k] B[k][n]: rows one after the other, from element a_at of a, b_at
+ * of b, c_at of c. */
+typedef struct blas_product {
+    size_t m, n, k;
+    const buffer *a, *b, *c;
+    size_t a_at, b_at, c_at;
+} blas_product;
+
+/* NULL, or why CLBlast cannot be used. */
+const char *blas_missing(deconv_ctx *ctx);
+/* Bytes that the product needs besides its operands; these need not be there yet. */
+deconv_status blas_scratch(deconv_ctx *ctx, const blas_product *p, size_t *bytes);
+/* Enqueues the product; the first call for a kind of product compiles. `scratch`: it begins with
+ * what blas_scratch() said, and may hold operands behind that. The order of a sum is CLBlast's: the
+ * same for the same sizes. */
+deconv_status blas_multiply(deconv_ctx *ctx, const blas_product *p, const buffer *scratch);
+
 #endif

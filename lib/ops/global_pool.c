@@ -45,8 +45,8 @@ static deconv_status global_average_plan(op *op)
     char options[32];
 
     snprintf(options, sizeof options, "-DLANES=%d", op->in_block[0]);
-    TRY(kernel_create(op->ctx, "pool.cl", options, "global_average_forward", &g->forward));
-    TRY(kernel_create(op->ctx, "pool.cl", options, "global_average_inverse", &g->inverse));
+    TRY(kernel_create(op->ctx, "global_pool.cl", options, "global_average_forward", &g->forward));
+    TRY(kernel_create(op->ctx, "global_pool.cl", options, "global_average_inverse", &g->inverse));
 done:
     return status;
 }
@@ -56,8 +56,8 @@ static deconv_status global_max_plan(op *op)
     global_pool *g = op->state;
     deconv_status status = DECONV_OK;
 
-    TRY(kernel_create(op->ctx, "pool.cl", "", "global_max_forward", &g->forward));
-    TRY(kernel_create(op->ctx, "pool.cl", "", "global_max_inverse", &g->inverse));
+    TRY(kernel_create(op->ctx, "global_pool.cl", "", "global_max_forward", &g->forward));
+    TRY(kernel_create(op->ctx, "global_pool.cl", "", "global_max_inverse", &g->inverse));
 done:
     return status;
 }

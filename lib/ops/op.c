@@ -119,12 +119,20 @@ done:
     return status;
 }
 
+/* What memory ran out for is told by where it was asked for; whose it is, here. */
+static deconv_status named(const op *op, deconv_status status)
+{
+    if (status == DECONV_ERROR_NO_MEMORY)
+        error_prefix(op->ctx, "%s", op->name);
+    return status;
+}
+
 deconv_status op_plan(op *op)
 {
     deconv_status status = DECONV_OK;
 
     if (!op->planned && op->class->plan)
-        TRY(op->class->plan(op));
+        TRY(named(op, op->class->plan(op)));
     op->planned = true;
 done:
     return status;
@@ -135,7 +143,7 @@ deconv_status op_plan_inverse(op *op)
     deconv_status status = DECONV_OK;
 
     if (!op->planned_inverse && op->class->plan_inverse)
-        TRY(op->class->plan_inverse(op));
+        TRY(named(op, op->class->plan_inverse(op)));
     op->planned_inverse = true;
 done:
     return status;

@@ -4,6 +4,7 @@
 #include "onnx_build.h"
 
 #include "../harness/starve.h"
+#include "opencl/device.h"
 #include "conv/tuning.h"
 
 enum { SIDE = 12, BATCH = 2, INPUT = 3 * SIDE * SIDE, MAPS = 6 };
@@ -319,6 +320,23 @@ static void cold_contexts(void **state)
     free(j);
 }
 
+/* A layer that needs more than the device gives in one piece is named, on both ways. */
+static void too_large_layers_are_named(void **state)
+{
+    fixture *f = *state;
+    device *d = ctx_device(f->ctx);
+    const uint64_t most = d->limits.max_allocation;
+    job *j = open_job(f);
+
+    d->limits.max_allocation = BATCH * INPUT * sizeof(float) + 100;
+    assert_int_equal(make_objects(f->ctx, j), DECONV_ERROR_NO_MEMORY);
+    assert_non_null(strstr(deconv_ctx_message(f->ctx), "bytes for activations of r1; device"));
+    destroy_objects(j);
+    d->limits.max_allocation = most;
+    assert_int_equal(from_file_to_projection(f->ctx, j), DECONV_OK);
+    free(j);
+}
+
 static deconv_status plan_and_tune(deconv_net *net)
 {
     deconv_tune_options options = DECONV_TUNE_OPTIONS_INIT;
@@ -386,6 +404,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(opening_to_projecting, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(too_large_layers_are_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(objects_survive, set_up, tear_down),
         cmocka_unit_test_setup_teardown(cold_contexts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(planning_and_tuning, set_up, tear_down),

@@ -5,6 +5,8 @@
 
 #include "opencl_fixture.h"
 
+#include "opencl/device.h"
+
 /* ---- Buffers ---- */
 
 static void buffers_copy_and_fill(void **state)
@@ -137,6 +139,123 @@ static void guarded_buffers_work(void **state)
     bad_ranges_are_refused(state);
     expect_ramp(ctx, "", 1.0f);
     OK(ctx, buffers_check_guards(ctx));
+}
+
+/* ---- A device that fails ---- */
+
+static cl_int CL_API_CALL crashing_finish(cl_command_queue queue)
+{
+    (void)queue;
+    return CL_OUT_OF_RESOURCES; /* what NVIDIA's driver says of a kernel that crashed */
+}
+
+static cl_int CL_API_CALL gone_launch(cl_command_queue queue, cl_kernel kernel, cl_uint dims,
+                                      const size_t *offset, const size_t *global,
+                                      const size_t *local, cl_uint waits, const cl_event *wait,
+                                      cl_event *event)
+{
+    (void)queue, (void)kernel, (void)dims, (void)offset, (void)global, (void)local;
+    (void)waits, (void)wait, (void)event;
+    return CL_DEVICE_NOT_AVAILABLE;
+}
+
+static cl_int CL_API_CALL full_launch(cl_command_queue queue, cl_kernel kernel, cl_uint dims,
+                                      const size_t *offset, const size_t *global,
+                                      const size_t *local, cl_uint waits, const cl_event *wait,
+                                      cl_event *event)
+{
+    (void)queue, (void)kernel, (void)dims, (void)offset, (void)global, (void)local;
+    (void)waits, (void)wait, (void)event;
+    return CL_MEM_OBJECT_ALLOCATION_FAILURE;
+}
+
+/* Every call is refused with the first failure, though the driver would work again. */
+static void expect_refusals(deconv_ctx *ctx, kernel *k, buffer *b, const char *first)
+{
+    kernel *other = NULL;
+    buffer *more = NULL;
+    float value = 0;
+
+    expect_message(ctx, device_wait(ctx), DECONV_ERROR_DEVICE, first);
+    expect_message(ctx, buffer_write(ctx, b, 0, 4, &value), DECONV_ERROR_DEVICE, first);
+    expect_message(ctx, buffer_read(ctx, b, 0, 4, &value), DECONV_ERROR_DEVICE, first);
+    expect_message(ctx, buffer_fill(ctx, b, 0, 4, value), DECONV_ERROR_DEVICE, first);
+    expect_message(ctx, buffer_copy(ctx, b, 0, b, 4, 4), DECONV_ERROR_DEVICE, first);
+    expect_message(ctx, buffer_create(ctx, 4, "more", &more), DECONV_ERROR_DEVICE, first);
+    kernel_begin(k);
+    arg_buffer(k, b);
+    arg_int(k, 0);
+    expect_message(ctx, kernel_launch(k, 1, 1, 1), DECONV_ERROR_DEVICE, first);
+    expect_message(ctx, kernel_create(ctx, "probe.cl", "", "write_at", &other), DECONV_ERROR_DEVICE,
+                   "make a new context");
+    assert_null(more);
+    assert_null(other);
+}
+
+static void a_failed_device_takes_no_more_work(void **state)
+{
+    deconv_ctx *ctx = ((fixture *)*state)->ctx;
+    device *d = ctx_device(ctx);
+    const cl_api api = d->api;
+    kernel *k = probe(ctx, "", "write_at");
+    buffer *b;
+
+    OK(ctx, buffer_create(ctx, 16, "b", &b));
+    OK(ctx, device_wait(ctx));
+    d->api.Finish = crashing_finish;
+    expect_message(ctx, device_wait(ctx), DECONV_ERROR_DEVICE,
+                   "clFinish: CL_OUT_OF_RESOURCES (-5): work enqueued since the last wait");
+    d->api = api;
+    expect_refusals(ctx, k, b, "takes no more work; make a new context (clFinish: CL_OUT_OF_RES");
+    buffer_free(b);
+    kernel_free(k);
+}
+
+static void a_device_that_is_gone_takes_no_more_work(void **state)
+{
+    deconv_ctx *ctx = ((fixture *)*state)->ctx;
+    device *d = ctx_device(ctx);
+    const cl_api api = d->api;
+    kernel *k = probe(ctx, "", "write_at");
+    buffer *b;
+
+    OK(ctx, buffer_create(ctx, 16, "b", &b));
+    d->api.EnqueueNDRangeKernel = gone_launch;
+    kernel_begin(k);
+    arg_buffer(k, b);
+    arg_int(k, 0);
+    expect_message(ctx, kernel_launch(k, 1, 1, 1), DECONV_ERROR_DEVICE, "CL_DEVICE_NOT_AVAILABLE");
+    d->api = api;
+    expect_refusals(ctx, k, b, "(clEnqueueNDRangeKernel: CL_DEVICE_NOT_AVAILABLE");
+    buffer_free(b);
+    kernel_free(k);
+}
+
+/* Drivers that allocate lazily say only at a launch that a buffer does not fit: there may be more
+ * memory later. */
+static void memory_that_runs_out_at_a_launch_is_no_end(void **state)
+{
+    deconv_ctx *ctx = ((fixture *)*state)->ctx;
+    device *d = ctx_device(ctx);
+    const cl_api api = d->api;
+    kernel *k = probe(ctx, "", "write_at");
+    float value = 0;
+    buffer *b;
+
+    OK(ctx, buffer_create(ctx, 16, "b", &b));
+    d->api.EnqueueNDRangeKernel = full_launch;
+    kernel_begin(k);
+    arg_buffer(k, b);
+    arg_int(k, 0);
+    expect_message(ctx, kernel_launch(k, 1, 1, 1), DECONV_ERROR_NO_MEMORY,
+                   "no memory: clEnqueueNDRangeKernel: CL_MEM_OBJECT_ALLOCATION_FAILURE (-4): "
+                   "kernel write_at");
+    d->api = api;
+    write_at(k, b, 0);
+    OK(ctx, buffer_read(ctx, b, 0, sizeof value, &value));
+    assert_true(value == 7.0f);
+    buffer_free(b);
+    kernel_free(k);
 }
 
 /* ---- Kernels ---- */
@@ -434,6 +553,9 @@ int main(void)
         TEST(limits_agree_with_the_device),
         TEST(guards_find_stray_writes),
         TEST(guarded_buffers_work),
+        TEST(a_failed_device_takes_no_more_work),
+        TEST(a_device_that_is_gone_takes_no_more_work),
+        TEST(memory_that_runs_out_at_a_launch_is_no_end),
         TEST(arguments_arrive),
         TEST(launches_cover_all_items),
         TEST(groups_share_local_memory),
