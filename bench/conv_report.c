@@ -1,5 +1,6 @@
 /* Tables, summaries and JSON of `deconv-bench conv`. */
 #include "conv_report.h"
+#include "measure.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -26,8 +27,7 @@ void report_machine(const machine *m)
     printf("libdeconv %s: %s, %d cores, %d floats in a vector\n", m->version, m->device, m->threads,
            m->lanes);
     printf("oneDNN %s: direct algorithm, %d threads\n", m->peer_version, m->threads);
-    printf("ceiling %.1f GFLOP/s, pure multiply-adds on all cores (%.1f to %.1f)\n", m->ceiling,
-           m->lowest, m->highest);
+    printf("ceiling %.1f GFLOP/s: multiply-adds only, on all cores\n", m->ceiling);
 }
 
 void report_heading(int table)
@@ -48,8 +48,8 @@ void report_row(const row *r, int table)
     for (int d = 0; d < DIRECTIONS; d++) {
         const figure *f = &r->figure[table][d];
 
-        printf(" |%6.1f%6.1f%7.1f%6.2f %-9s", f->ours, percent_of(f), f->peer, ratio_of(f),
-               f->algorithm);
+        printf("%s%6.1f%6.1f%7.1f%6.2f %-9s", f->others > MOST_OTHERS ? " ?" : " |", f->ours,
+               percent_of(f), f->peer, ratio_of(f), f->algorithm);
         if (!(f->difference <= MOST_DIFFERENCE))
             printf(" DIFFERS BY %.1e", f->difference);
     }
@@ -149,6 +149,19 @@ static void print_target(const target *t, const row *rows, int count)
     printf(" %s, batch %d\n", s.least_row->shape->name, s.least_row->batch);
 }
 
+static void print_disturbed(const row *rows, int count)
+{
+    int disturbed = 0;
+
+    for (int i = 0; i < count; i++)
+        for (int t = 0; t < TABLES; t++)
+            for (int d = 0; d < DIRECTIONS; d++)
+                disturbed += rows[i].figure[t][d].others > MOST_OTHERS;
+    if (disturbed)
+        printf("%d of %d figures, marked with ?, were disturbed by other processes\n", disturbed,
+               count * TABLES * DIRECTIONS);
+}
+
 void report_summary(const row *rows, int count)
 {
     double mean[TABLES][DIRECTIONS];
@@ -159,6 +172,7 @@ void report_summary(const row *rows, int count)
     for (int t = 0; t < TABLES; t++)
         for (int d = 0; d < DIRECTIONS; d++)
             mean[t][d] = spread_of(rows, count, t, d, any, ratio_of).mean;
+    print_disturbed(rows, count);
     printf("geomean forward %.3f inverse %.3f\n", mean[TABLE_OWN][FORWARD],
            mean[TABLE_OWN][INVERSE]);
     printf("geomean-nchw forward %.3f inverse %.3f\n", mean[TABLE_NCHW][FORWARD],
@@ -179,6 +193,7 @@ static cJSON *figure_json(const figure *f)
     cJSON_AddStringToObject(o, "layouts", f->layouts);
     cJSON_AddStringToObject(o, "peer_kernel", f->peer_kernel);
     cJSON_AddNumberToObject(o, "difference", f->difference);
+    cJSON_AddNumberToObject(o, "others", f->others);
     return o;
 }
 

@@ -26,7 +26,12 @@ typedef struct effort {
 enum { MOST_ROUNDS = 101, MOST_RUNNERS = 4 };
 
 /* Median seconds of one piece of work of each runner. Between slices there is a pause, in which the
- * threads of the runner before fall asleep, and one piece of work that is not timed. */
-void measure(const runner *runners, int count, const effort *effort, double *seconds);
+ * threads of the runner before fall asleep, and one piece of work that is not timed. Waits some
+ * time for other processes to leave the cores alone. Returns the cores that they used meanwhile: 0
+ * is a quiet machine, and what a system that does not tell is taken for. */
+double measure(const runner *runners, int count, const effort *effort, double *seconds);
+
+/* More than this is not quiet. */
+#define MOST_OTHERS 0.1
 
 #endif

@@ -12,6 +12,10 @@ IDLE = 0.1  # share of a core that counts as quiet
 # A slice during which other processes used more than this of a core's time is measured again.
 FOREIGN = 0.1
 TRIES = 4
+LONGEST_WAIT_FOR_OTHERS = 20  # seconds
+LOOK = 0.2
+
+disturbed = 0  # slices that were never measured in quiet
 
 
 class MachineLock:
@@ -69,22 +73,45 @@ def busy_seconds():
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
+class Usage:
+    """Processor time since a moment."""
+
+    def __init__(self):
+        self.busy, self.own, self.start = busy_seconds(), time.process_time(), time.perf_counter()
+
+    def others(self):
+        """Cores that other processes used since then."""
+        if self.busy is None:
+            return 0
+        # The system counts in hundredths of a second.
+        used = busy_seconds() - self.busy - (time.process_time() - self.own) - 0.02
+        return used / (time.perf_counter() - self.start)
+
+
+def wait_for_quiet():
+    settle()
+    end = time.perf_counter() + LONGEST_WAIT_FOR_OTHERS
+    while time.perf_counter() < end:
+        usage = Usage()
+        time.sleep(LOOK)
+        if usage.others() < FOREIGN:
+            return
+
+
 def quietly(work, times=1):
     """`timed` with the cores to itself: of a few tries the one that other processes disturbed least."""
+    global disturbed
     best = None
     for _ in range(TRIES):
-        settle()
-        busy, own, start = busy_seconds(), time.process_time(), time.perf_counter()
+        wait_for_quiet()
+        usage = Usage()
         seconds = timed(work, times)
-        if busy is None:
+        others = usage.others()
+        if best is None or others < best[0]:
+            best = (others, seconds)
+        if others < FOREIGN:
             return seconds
-        wall = time.perf_counter() - start
-        # The system counts in hundredths of a second.
-        foreign = (busy_seconds() - busy - (time.process_time() - own) - 0.02) / wall
-        if best is None or foreign < best[0]:
-            best = (foreign, seconds)
-        if foreign < FOREIGN:
-            break
+    disturbed += 1
     return best[1]
 
 
