@@ -23,42 +23,63 @@ typedef struct move_shape {
 } move_shape;
 
 /* Windows `from` to where they lie in windows (or whole maps) `to` of the same seeds; what they do
- * not cover becomes zero, or stays as it is with `add`. seeds = NULL: both are whole maps. So do
- * lanes past the last channel. One work-item: one position, TO channels. */
+ * not cover becomes zero, or stays as it is with `add`. seeds = NULL: both are whole maps. Lanes
+ * past the last channel become zero where layouts differ. One work-item: one row of one block of
+ * `to`. */
 __kernel void move_maps(__global const float *restrict from, __global float *restrict to,
                         __global const int *restrict seeds, const move_shape m)
 {
-    const int x = (int)get_global_id(0), y = (int)get_global_id(1), z = (int)get_global_id(2);
+    const int y = (int)get_global_id(0), z = (int)get_global_id(1);
     const int planes = (m.channels + TO - 1) / TO, from_planes = (m.channels + FROM - 1) / FROM;
-    const int window = z / planes, plane = z % planes;
+    const int window = z / planes, plane = z % planes, width = m.to.size[1];
 
-    if (x >= m.to.size[1] || y >= m.to.size[0] || window >= m.count)
+    if (y >= m.to.size[0] || window >= m.count)
         return;
-    int row = y, column = x, place = window;
+    int row = y, shift = 0, place = window;
 
     if (seeds) {
         const __global int *seed = seeds + 4 * window;
 
         row += seed[1] * (m.to.jump[0] - m.from.jump[0]) + m.to.offset[0] - m.from.offset[0];
-        column += seed[2] * (m.to.jump[1] - m.from.jump[1]) + m.to.offset[1] - m.from.offset[1];
+        shift = seed[2] * (m.to.jump[1] - m.from.jump[1]) + m.to.offset[1] - m.from.offset[1];
         place = m.numbered ? seed[3] : window;
     }
-    const int inside = row >= 0 && row < m.from.size[0] && column >= 0 && column < m.from.size[1];
+    const bool there = row >= 0 && row < m.from.size[0];
+    const int first = there ? clamp(-shift, 0, width) : width;
+    const int last = there ? clamp(m.from.size[1] - shift, first, width) : width;
     const size_t map = (size_t)m.from.size[0] * m.from.size[1];
-    const size_t at = (size_t)row * m.from.size[1] + column;
-    __global float *out =
-        to + ((((size_t)place * planes + plane) * m.to.size[0] + y) * m.to.size[1] + x) * TO;
+    __global float *out = to + (((size_t)place * planes + plane) * m.to.size[0] + y) * width * TO;
 
-    if (!inside && m.add)
-        return;
-    for (int l = 0; l < TO; l++) {
-        const int channel = plane * TO + l;
-        const size_t source =
-            (((size_t)window * from_planes + channel / FROM) * map + at) * FROM + channel % FROM;
-        const float value = inside && channel < m.channels ? from[source] : 0.0f;
-
-        out[l] = m.add ? out[l] + value : value;
+    if (!m.add) {
+        for (int i = 0; i < first * TO; i++)
+            out[i] = 0.0f;
+        for (int i = last * TO; i < width * TO; i++)
+            out[i] = 0.0f;
     }
+    if (first == last)
+        return;
+    out += first * TO;
+
+    const size_t start = (size_t)row * m.from.size[1] + first + shift;
+#if FROM == TO
+    __global const float *in = from + (((size_t)window * planes + plane) * map + start) * FROM;
+
+    for (int i = 0; i < (last - first) * TO; i++)
+        out[i] = m.add ? out[i] + in[i] : in[i];
+#else
+    for (int l = 0; l < TO; l++) {
+        const int channel = plane * TO + l, source = min(channel, m.channels - 1);
+        __global const float *in =
+            from + (((size_t)window * from_planes + source / FROM) * map + start) * FROM +
+            source % FROM;
+
+        for (int x = 0; x < last - first; x++) {
+            const float value = channel < m.channels ? in[x * FROM] : 0.0f;
+
+            out[x * TO + l] = m.add ? out[x * TO + l] + value : value;
+        }
+    }
+#endif
 }
 
 /* Zero where windows of a signal lie outside the maps of height x width. `planes` blocks of

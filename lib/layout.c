@@ -30,16 +30,12 @@ static deconv_status move(const mover *m, const buffer *from, const buffer *to, 
 {
     int64_t planes = (m->channels + m->to_block - 1) / m->to_block;
     kernel *k = m->kernel;
-    size_t across = 1;
-
-    while (across < 16 && across * 2 <= (size_t)s->to.size[1])
-        across *= 2;
     kernel_begin(k);
     arg_buffer(k, from);
     arg_buffer(k, to);
     arg_buffer(k, seeds);
     arg_struct(k, s, sizeof *s);
-    return kernel_launch_groups(k, s->to.size[1], s->to.size[0], s->count * planes, across, 1, 1);
+    return kernel_launch_groups(k, s->to.size[0], s->count * planes, 1, 1, 1, 1);
 }
 
 deconv_status mover_run(const mover *m, const shape *map, const buffer *from, const buffer *to,
@@ -71,7 +67,11 @@ deconv_status mover_run_windows(const mover *m, const windows *w, const window_f
 
 void unblock(const float *blocked, int64_t channels, int64_t size, int block, float *values)
 {
-    for (int64_t c = 0; c < channels; c++)
+    for (int64_t first = 0; first < channels; first += block, blocked += size * block) {
+        int there = channels - first < block ? (int)(channels - first) : block;
+
         for (int64_t i = 0; i < size; i++)
-            values[c * size + i] = blocked[(c / block * size + i) * block + c % block];
+            for (int l = 0; l < there; l++)
+                values[(first + l) * size + i] = blocked[i * block + l];
+    }
 }

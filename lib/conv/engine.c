@@ -158,6 +158,12 @@ static void warn_if_slow(const conv_task *task)
 
 bool convolution_can(const conv_task *task)
 {
+    conv_task rows = *task;
+
+    /* Layouts give way to an algorithm that was asked for. */
+    rows.src_block = rows.dst_block = 1;
+    if (!preferred(task) && preferred(&rows))
+        return false;
     for (int i = 0; i < ALGORITHMS; i++)
         if (!convolution_refusal(algorithms[i], task))
             return true;

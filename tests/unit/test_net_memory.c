@@ -384,7 +384,8 @@ static void planning_and_tuning(void **state)
         got_by += status == DECONV_OK && more;
     }
     print_message("%ld allocations refused, without %ld more it went on\n", refused, got_by);
-    assert_true(refused > 50 && got_by < refused);
+    /* Most allocations belong to one of the candidates, and there are six algorithms. */
+    assert_true(refused > 100 && got_by < 2 * refused);
     assert_int_equal(tuning_path(ctx, &path), DECONV_OK);
     text = get_file(path, &size);
     text[size] = '\0';
