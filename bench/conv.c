@@ -15,8 +15,11 @@
 #include "ours.h"
 #include "peer.h"
 
-/* A figure that other processes disturbed is measured again, a few times at most. */
-#define TRIES 4
+/* A figure that other processes disturbed is measured again, a few times at most. Before that they
+ * are waited for, but no longer than this in a whole run. */
+#define TRIES     4
+#define PATIENCE  900.0
+#define TRY_AGAIN 3.0
 
 /* How long --lock keeps the machine, and how long it leaves it to others. */
 #define LOCK_SECONDS   40.0
@@ -30,6 +33,7 @@ typedef struct conv_bench {
 
     int lock_file;
     double locked_at; /* 0: not locked */
+    double waited;    /* seconds, for other processes */
     deconv_ctx *ctx;
     ceiling *ceiling;
     machine machine;
@@ -102,10 +106,32 @@ static void lock_machine(conv_bench *b)
 
 static void unlock_machine(conv_bench *b)
 {
+    if (b->locked_at > 0)
+        flock(b->lock_file, LOCK_UN);
+    b->locked_at = 0;
+}
+
+/* The lock and a machine without other work, as far as patience goes. */
+static void take_machine(conv_bench *b)
+{
+    for (;;) {
+        double start;
+
+        lock_machine(b);
+        start = seconds_now();
+        if (machine_is_quiet() || b->waited > PATIENCE)
+            return;
+        unlock_machine(b);
+        pause_seconds(TRY_AGAIN);
+        b->waited += seconds_now() - start;
+    }
+}
+
+static void leave_machine(conv_bench *b)
+{
     if (b->locked_at == 0 || seconds_now() - b->locked_at < LOCK_SECONDS)
         return;
-    flock(b->lock_file, LOCK_UN);
-    b->locked_at = 0;
+    unlock_machine(b);
     pause_seconds(UNLOCK_SECONDS);
 }
 
@@ -117,9 +143,9 @@ static double measure_quietly(conv_bench *b, const runner *runners, int count, d
     for (int i = 0; i < TRIES && least > MOST_OTHERS; i++) {
         double others;
 
-        lock_machine(b);
+        take_machine(b);
         others = measure(runners, count, &b->effort, tried);
-        unlock_machine(b);
+        leave_machine(b);
         if (others >= least)
             continue;
         least = others;

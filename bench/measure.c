@@ -10,9 +10,8 @@
 /* OpenMP's threads spin for some milliseconds (6 measured with GCC 12) after their work. */
 #define PAUSE 0.012
 
-/* How long to wait for other processes, and how long to look whether there are any. */
-#define LONGEST_WAIT 20.0
-#define LOOK         0.2
+/* How long to look whether there are other processes. */
+#define LOOK 0.2
 
 /* Work that takes longer needs no untimed piece before each slice. */
 #define LONG_WORK 0.02
@@ -109,15 +108,12 @@ static double others_since(const usage *then)
     return others > 0 ? others / (now.now - then->now) : 0.0;
 }
 
-static void wait_for_quiet(void)
+bool machine_is_quiet(void)
 {
-    for (double end = seconds_now() + LONGEST_WAIT; seconds_now() < end;) {
-        usage then = usage_now();
+    usage then = usage_now();
 
-        pause_seconds(LOOK);
-        if (others_since(&then) < MOST_OTHERS)
-            return;
-    }
+    pause_seconds(LOOK);
+    return others_since(&then) < MOST_OTHERS;
 }
 
 /* ---- Measuring ---- */
@@ -138,7 +134,6 @@ double measure(const runner *runners, int count, const effort *effort, double *s
         seconds[i] = once;
         pause_seconds(PAUSE);
     }
-    wait_for_quiet();
     start = usage_now();
     for (int round = 0; round < effort->rounds; round++) {
         for (int i = 0; i < count; i++) {

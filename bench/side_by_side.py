@@ -12,9 +12,11 @@ IDLE = 0.1  # share of a core that counts as quiet
 # A slice during which other processes used more than this of a core's time is measured again.
 FOREIGN = 0.1
 TRIES = 4
-LONGEST_WAIT_FOR_OTHERS = 20  # seconds
-LOOK = 0.2
+LOOK = 0.2  # seconds
+PATIENCE = 900  # seconds that a whole run waits for other processes
+TRY_AGAIN = 3
 
+waited = 0
 disturbed = 0  # slices that were never measured in quiet
 
 
@@ -29,6 +31,9 @@ class MachineLock:
         self.since = None
 
     def __enter__(self):
+        self.take()
+
+    def take(self):
         if self.file and self.since is None:
             fcntl.flock(self.file, fcntl.LOCK_EX)
             self.since = time.perf_counter()
@@ -88,29 +93,35 @@ class Usage:
         return used / (time.perf_counter() - self.start)
 
 
-def wait_for_quiet():
-    settle()
-    end = time.perf_counter() + LONGEST_WAIT_FOR_OTHERS
-    while time.perf_counter() < end:
+def wait_for_quiet(lock):
+    """With the lock held: gives it back while other processes use the cores."""
+    global waited
+    while True:
+        settle()
         usage = Usage()
         time.sleep(LOOK)
-        if usage.others() < FOREIGN:
+        if usage.others() < FOREIGN or waited > PATIENCE:
             return
+        lock.release()
+        time.sleep(TRY_AGAIN)
+        waited += TRY_AGAIN
+        lock.take()
 
 
-def quietly(work, times=1):
+def quietly(work, lock, times=1):
     """`timed` with the cores to itself: of a few tries the one that other processes disturbed least."""
     global disturbed
     best = None
-    for _ in range(TRIES):
-        wait_for_quiet()
-        usage = Usage()
-        seconds = timed(work, times)
-        others = usage.others()
-        if best is None or others < best[0]:
-            best = (others, seconds)
-        if others < FOREIGN:
-            return seconds
+    with lock:
+        for _ in range(TRIES):
+            wait_for_quiet(lock)
+            usage = Usage()
+            seconds = timed(work, times)
+            others = usage.others()
+            if best is None or others < best[0]:
+                best = (others, seconds)
+            if others < FOREIGN:
+                return seconds
     disturbed += 1
     return best[1]
 
@@ -127,9 +138,8 @@ def measure(works, lock, seconds=0.5, rounds=5):
             times[name] = max(1, int(seconds / rounds / once))
             settle()
     for _ in range(rounds):
-        with lock:
-            for name, work in works.items():
-                if times[name] > 1:
-                    work()
-                slices[name].append(quietly(work, times[name]))
+        for name, work in works.items():
+            if times[name] > 1:
+                work()
+            slices[name].append(quietly(work, lock, times[name]))
     return {name: statistics.median(values) for name, values in slices.items()}
