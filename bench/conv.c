@@ -15,13 +15,11 @@
 #include "ours.h"
 #include "peer.h"
 
-/* Repetitions of the ceiling at the start. */
-#define CEILING_ROUNDS 15
-
-/* The ceiling is measured along with every figure. Where it is lower than this share of the highest
- * one so far, something else had the cores: the figure is measured again, a few times at most. */
-#define QUIET_SHARE 0.85
-#define TRIES       4
+/* A figure that other processes disturbed is measured again, a few times at most. Before that they
+ * are waited for, but no longer than this in a whole run. */
+#define TRIES     4
+#define PATIENCE  900.0
+#define TRY_AGAIN 3.0
 
 /* How long --lock keeps the machine, and how long it leaves it to others. */
 #define LOCK_SECONDS   40.0
@@ -35,9 +33,9 @@ typedef struct conv_bench {
 
     int lock_file;
     double locked_at; /* 0: not locked */
+    double waited;    /* seconds, for other processes */
     deconv_ctx *ctx;
     ceiling *ceiling;
-    double highest; /* ceiling so far, FLOP/s */
     machine machine;
 } conv_bench;
 
@@ -108,32 +106,61 @@ static void lock_machine(conv_bench *b)
 
 static void unlock_machine(conv_bench *b)
 {
+    if (b->locked_at > 0)
+        flock(b->lock_file, LOCK_UN);
+    b->locked_at = 0;
+}
+
+/* The lock and a machine without other work, as far as patience goes. */
+static void take_machine(conv_bench *b)
+{
+    for (;;) {
+        double start;
+
+        lock_machine(b);
+        start = seconds_now();
+        if (machine_is_quiet() || b->waited > PATIENCE)
+            return;
+        unlock_machine(b);
+        pause_seconds(TRY_AGAIN);
+        b->waited += seconds_now() - start;
+    }
+}
+
+static void leave_machine(conv_bench *b)
+{
     if (b->locked_at == 0 || seconds_now() - b->locked_at < LOCK_SECONDS)
         return;
-    flock(b->lock_file, LOCK_UN);
-    b->locked_at = 0;
+    unlock_machine(b);
     pause_seconds(UNLOCK_SECONDS);
+}
+
+/* Returns the cores that others used meanwhile, of the quietest try. */
+static double measure_quietly(conv_bench *b, const runner *runners, int count, double *seconds)
+{
+    double tried[MOST_RUNNERS], least = INFINITY;
+
+    for (int i = 0; i < TRIES && least > MOST_OTHERS; i++) {
+        double others;
+
+        take_machine(b);
+        others = measure(runners, count, &b->effort, tried);
+        leave_machine(b);
+        if (others >= least)
+            continue;
+        least = others;
+        memcpy(seconds, tried, (size_t)count * sizeof *seconds);
+    }
+    return least;
 }
 
 static void measure_ceiling(conv_bench *b)
 {
     const runner r = ceiling_runner(b->ceiling);
-    double values[CEILING_ROUNDS];
+    double seconds;
 
-    pause_seconds(0.05);
-    lock_machine(b);
-    r.run(r.self, 10);
-    for (int i = 0; i < CEILING_ROUNDS; i++) {
-        double start = seconds_now();
-
-        r.run(r.self, 2);
-        values[i] = 2.0 * ceiling_flops(b->ceiling) / (seconds_now() - start) / 1e9;
-    }
-    unlock_machine(b);
-    b->machine.ceiling = median(values, CEILING_ROUNDS);
-    b->highest = 1e9 * b->machine.ceiling;
-    b->machine.lowest = values[0];
-    b->machine.highest = values[CEILING_ROUNDS - 1];
+    measure_quietly(b, &r, 1, &seconds);
+    b->machine.ceiling = 1e-9 * ceiling_flops(b->ceiling) / seconds;
 }
 
 static void open_machine(conv_bench *b)
@@ -266,26 +293,6 @@ static int create_peers(const operands *o, int table, peer **peers)
     return count;
 }
 
-/* Seconds of every runner, of which the last one is the ceiling's. */
-static void measure_quietly(conv_bench *b, const runner *runners, int count, double *seconds)
-{
-    double tried[MOST_RUNNERS], found;
-
-    seconds[count - 1] = INFINITY;
-    for (int i = 0; i < TRIES; i++) {
-        lock_machine(b);
-        measure(runners, count, &b->effort, tried);
-        unlock_machine(b);
-        if (tried[count - 1] < seconds[count - 1])
-            memcpy(seconds, tried, sizeof tried);
-        found = ceiling_flops(b->ceiling) / seconds[count - 1];
-        if (found > b->highest)
-            b->highest = found;
-        if (found > QUIET_SHARE * b->highest)
-            return;
-    }
-}
-
 static void measure_figure(conv_bench *b, operands *o, int table, figure *f)
 {
     const double gflop = 2e-9 * conv_problem_work(&o->problem);
@@ -300,7 +307,7 @@ static void measure_figure(conv_bench *b, operands *o, int table, figure *f)
         runners[i] = peer_runner(peers[i]);
     runners[count] = ours_runner(mine);
     runners[count + 1] = ceiling_runner(b->ceiling);
-    measure_quietly(b, runners, count + 2, seconds);
+    f->others = measure_quietly(b, runners, count + 2, seconds);
     if (count == 2 && seconds[1] < seconds[0])
         best = 1;
     f->ours = gflop / seconds[count];

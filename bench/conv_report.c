@@ -1,5 +1,6 @@
 /* Tables, summaries and JSON of `deconv-bench conv`. */
 #include "conv_report.h"
+#include "measure.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -26,8 +27,7 @@ void report_machine(const machine *m)
     printf("libdeconv %s: %s, %d cores, %d floats in a vector\n", m->version, m->device, m->threads,
            m->lanes);
     printf("oneDNN %s: direct algorithm, %d threads\n", m->peer_version, m->threads);
-    printf("ceiling %.1f GFLOP/s, pure multiply-adds on all cores (%.1f to %.1f)\n", m->ceiling,
-           m->lowest, m->highest);
+    printf("ceiling %.1f GFLOP/s: multiply-adds only, on all cores\n", m->ceiling);
 }
 
 void report_heading(int table)
@@ -35,21 +35,23 @@ void report_heading(int table)
     printf("\n%s\n", table == TABLE_OWN ? "Both in their own layouts"
                                         : "NCHW to NCHW (oneDNN: the faster of a primitive for "
                                           "NCHW and its own with reorders)");
-    printf("%-34s%3s | %-8s%6s%6s%8s%7s %-11s| %-8s%6s%6s%8s%7s %-11s\n", "shape", "N", "forward",
-           "GF/s", "%", "oneDNN", "ratio", "algorithm", "inverse", "GF/s", "%", "oneDNN", "ratio",
-           "algorithm");
+    printf("%-32s  |%34s |%34s\n", "", "forward", "inverse");
+    printf("%-31s %2s", "shape", "N");
+    for (int d = 0; d < DIRECTIONS; d++)
+        printf(" |%6s%6s%7s%6s %-9s", "GF/s", "%", "oneDNN", "ratio", "algorithm");
+    printf("\n");
 }
 
 void report_row(const row *r, int table)
 {
-    printf("%-34s%3d ", r->shape->name, r->batch);
+    printf("%-31s %2d", r->shape->name, r->batch);
     for (int d = 0; d < DIRECTIONS; d++) {
         const figure *f = &r->figure[table][d];
 
-        printf("| %14.1f%6.1f%8.1f%7.2f %-11s", f->ours, percent_of(f), f->peer, ratio_of(f),
-               f->algorithm);
+        printf("%s%6.1f%6.1f%7.1f%6.2f %-9s", f->others > MOST_OTHERS ? " ?" : " |", f->ours,
+               percent_of(f), f->peer, ratio_of(f), f->algorithm);
         if (!(f->difference <= MOST_DIFFERENCE))
-            printf("DIFFERS BY %.1e ", f->difference);
+            printf(" DIFFERS BY %.1e", f->difference);
     }
     printf("\n");
     fflush(stdout);
@@ -130,9 +132,9 @@ static void print_value(const char *name, double value, double wanted)
 {
     printf("  %s %6.2f", name, value);
     if (wanted > 0)
-        printf(" (wanted %5.2f: %-6s)", wanted, value >= wanted ? "ok" : "missed");
+        printf(" (%5.2f %-6s)", wanted, value >= wanted ? "ok" : "missed");
     else
-        printf("%23s", "");
+        printf("%15s", "");
 }
 
 static void print_target(const target *t, const row *rows, int count)
@@ -147,16 +149,30 @@ static void print_target(const target *t, const row *rows, int count)
     printf(" %s, batch %d\n", s.least_row->shape->name, s.least_row->batch);
 }
 
+static void print_disturbed(const row *rows, int count)
+{
+    int disturbed = 0;
+
+    for (int i = 0; i < count; i++)
+        for (int t = 0; t < TABLES; t++)
+            for (int d = 0; d < DIRECTIONS; d++)
+                disturbed += rows[i].figure[t][d].others > MOST_OTHERS;
+    if (disturbed)
+        printf("%d of %d figures, marked with ?, were disturbed by other processes\n", disturbed,
+               count * TABLES * DIRECTIONS);
+}
+
 void report_summary(const row *rows, int count)
 {
     double mean[TABLES][DIRECTIONS];
 
-    printf("\nRatios to oneDNN, unless it says percent\n");
+    printf("\nRatios to oneDNN, unless it says percent; what is wanted in brackets\n");
     for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++)
         print_target(&targets[i], rows, count);
     for (int t = 0; t < TABLES; t++)
         for (int d = 0; d < DIRECTIONS; d++)
             mean[t][d] = spread_of(rows, count, t, d, any, ratio_of).mean;
+    print_disturbed(rows, count);
     printf("geomean forward %.3f inverse %.3f\n", mean[TABLE_OWN][FORWARD],
            mean[TABLE_OWN][INVERSE]);
     printf("geomean-nchw forward %.3f inverse %.3f\n", mean[TABLE_NCHW][FORWARD],
@@ -177,6 +193,7 @@ static cJSON *figure_json(const figure *f)
     cJSON_AddStringToObject(o, "layouts", f->layouts);
     cJSON_AddStringToObject(o, "peer_kernel", f->peer_kernel);
     cJSON_AddNumberToObject(o, "difference", f->difference);
+    cJSON_AddNumberToObject(o, "others", f->others);
     return o;
 }
 

@@ -13,6 +13,7 @@ enum { FORWARD, INVERSE, DIRECTIONS };
 /* One shape in one direction in one table; GFLOP/s. */
 typedef struct figure {
     double ours, peer, ceiling;
+    double others;     /* cores that other processes used meanwhile */
     double difference; /* largest one between the results, relative to the largest result */
     const char *algorithm, *layouts;
     char peer_kernel[64];
@@ -28,7 +29,7 @@ typedef struct machine {
     char device[320];
     const char *version, *peer_version;
     int threads, lanes;
-    double ceiling, lowest, highest; /* GFLOP/s */
+    double ceiling; /* GFLOP/s */
 } machine;
 
 /* Results that differ by more are wrong. */

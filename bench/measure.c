@@ -5,9 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 /* OpenMP's threads spin for some milliseconds (6 measured with GCC 12) after their work. */
 #define PAUSE 0.012
+
+/* How long to look whether there are other processes. */
+#define LOOK 0.2
 
 /* Work that takes longer needs no untimed piece before each slice. */
 #define LONG_WORK 0.02
@@ -62,11 +66,64 @@ static double timed(const runner *r, int times)
     return (seconds_now() - start) / times;
 }
 
-void measure(const runner *runners, int count, const effort *effort, double *seconds)
+/* ---- Other processes ---- */
+
+/* A moment, and the processor time that had been used until then. */
+typedef struct usage {
+    double now, all, own;
+} usage;
+
+/* Seconds in which the system's cores were busy; 0 where it does not tell (Linux does). */
+static double busy_seconds(void)
+{
+    unsigned long long t[8] = {0};
+    FILE *file = fopen("/proc/stat", "r");
+    int found = 0;
+
+    if (file) {
+        found = fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &t[0], &t[1], &t[2],
+                       &t[3], &t[4], &t[5], &t[6], &t[7]);
+        fclose(file);
+    }
+    /* user, nice, system, (idle, waiting,) interrupts, soft interrupts, taken by the host */
+    return found == 8
+               ? (double)(t[0] + t[1] + t[2] + t[5] + t[6] + t[7]) / (double)sysconf(_SC_CLK_TCK)
+               : 0.0;
+}
+
+static usage usage_now(void)
+{
+    struct timespec own;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &own);
+    return (usage){seconds_now(), busy_seconds(), (double)own.tv_sec + 1e-9 * (double)own.tv_nsec};
+}
+
+/* Cores that others used since then. The system counts in hundredths of a second. */
+static double others_since(const usage *then)
+{
+    usage now = usage_now();
+    double others = now.all - then->all - (now.own - then->own) - 0.02;
+
+    return others > 0 ? others / (now.now - then->now) : 0.0;
+}
+
+bool machine_is_quiet(void)
+{
+    usage then = usage_now();
+
+    pause_seconds(LOOK);
+    return others_since(&then) < MOST_OTHERS;
+}
+
+/* ---- Measuring ---- */
+
+double measure(const runner *runners, int count, const effort *effort, double *seconds)
 {
     double slices[MOST_RUNNERS][MOST_ROUNDS];
     int times[MOST_RUNNERS];
     double slice = effort->seconds / effort->rounds;
+    usage start;
 
     for (int i = 0; i < count; i++) {
         double once;
@@ -77,6 +134,7 @@ void measure(const runner *runners, int count, const effort *effort, double *sec
         seconds[i] = once;
         pause_seconds(PAUSE);
     }
+    start = usage_now();
     for (int round = 0; round < effort->rounds; round++) {
         for (int i = 0; i < count; i++) {
             if (seconds[i] < LONG_WORK)
@@ -87,4 +145,5 @@ void measure(const runner *runners, int count, const effort *effort, double *sec
     }
     for (int i = 0; i < count; i++)
         seconds[i] = median(slices[i], effort->rounds);
+    return others_since(&start);
 }

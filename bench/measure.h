@@ -2,6 +2,8 @@
 #ifndef DECONV_BENCH_MEASURE_H
 #define DECONV_BENCH_MEASURE_H
 
+#include <stdbool.h>
+
 /* "deconv-bench: error: ..." on standard error and status 1: a comparison that cannot be made has
  * nothing to clean up for. */
 void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
@@ -26,7 +28,15 @@ typedef struct effort {
 enum { MOST_ROUNDS = 101, MOST_RUNNERS = 4 };
 
 /* Median seconds of one piece of work of each runner. Between slices there is a pause, in which the
- * threads of the runner before fall asleep, and one piece of work that is not timed. */
-void measure(const runner *runners, int count, const effort *effort, double *seconds);
+ * threads of the runner before fall asleep, and one piece of work that is not timed. Returns the
+ * cores that other processes used meanwhile: 0 is a quiet machine, and what a system that does not
+ * tell is taken for. */
+double measure(const runner *runners, int count, const effort *effort, double *seconds);
+
+/* More than this is not quiet. */
+#define MOST_OTHERS 0.1
+
+/* Whether other processes leave the cores alone at the moment. Takes a moment. */
+bool machine_is_quiet(void);
 
 #endif

@@ -193,6 +193,8 @@ def main():
         print_versions(bench)
         for part in arguments.parts or PARTS:
             measures[part](bench)
+    if side_by_side.disturbed:
+        print(f"\n{side_by_side.disturbed} slices were disturbed by other processes")
     print("\nTargets")
     for line in bench.targets:
         print(line)

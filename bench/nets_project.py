@@ -94,13 +94,9 @@ def measure(mine, theirs, effort):
     """Median seconds of our whole layer and of the faster batch size of Captum's sample."""
     ours, others = [], {batch: [] for batch in theirs}
     for _ in range(effort["rounds"]):
-        with effort["lock"]:
-            side_by_side.settle()
-            ours.append(side_by_side.timed(mine, 1))
+        ours.append(side_by_side.quietly(mine, effort["lock"]))
         for batch, work in theirs.items():
-            with effort["lock"]:
-                side_by_side.settle()
-                others[batch].append(side_by_side.timed(work, 1))
+            others[batch].append(side_by_side.quietly(work, effort["lock"]))
     medians = {batch: statistics.median(values) for batch, values in others.items()}
     best = min(medians, key=medians.get)
     return statistics.median(ours), medians[best], best
