@@ -255,9 +255,11 @@ kernel void dense_columns(global const float *a, global const float *b, global c
     finish(&s, bias, c, first, last);
 }
 
-/* sum[0..width-1] plus `streams` rows of B times their factors. */
-void add_rows(float *sum, global const float *b, int step, const float *factor, int streams,
-              int width)
+/* sum[0..width-1] plus `streams` rows of B times their factors; inlined, so that `streams` is
+ * known.
+ */
+__attribute__((always_inline)) static void add_rows(float *sum, global const float *b, int step,
+                                                    const float *factor, int streams, int width)
 {
     int n = 0;
 
