@@ -1,5 +1,10 @@
 /* oneDNN's side of a comparison; see peer.h. Of oneDNN's algorithms it is always the direct one:
  * what Winograd's gains is then seen against the same measure on every machine. */
+#if defined(__linux__)
+#define _GNU_SOURCE
+#include <sched.h>
+#endif
+
 #include "peer.h"
 
 #include <omp.h>
@@ -35,10 +40,36 @@ void check_dnnl(dnnl_status_t status, const char *call)
         die("oneDNN's %s: status %d", call, (int)status);
 }
 
+/* Each of OpenMP's threads on a core of its own. Left to itself Linux may put two that take turns
+ * with other programs' threads on one core, and leave them there: oneDNN then takes ten times as
+ * long. What libdeconv runs on stays free: its threads exist already. */
+static void bind_threads(void)
+{
+#if defined(__linux__)
+    cpu_set_t allowed;
+
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return;
+#pragma omp parallel
+    {
+        int left = omp_get_thread_num();
+        cpu_set_t one;
+
+        CPU_ZERO(&one);
+        for (int core = 0; core < CPU_SETSIZE; core++)
+            if (CPU_ISSET(core, &allowed) && left-- == 0)
+                CPU_SET(core, &one);
+        if (CPU_COUNT(&one) == 1)
+            sched_setaffinity(0, sizeof one, &one);
+    }
+#endif
+}
+
 void peer_open(int threads)
 {
     omp_set_dynamic(0);
     omp_set_num_threads(threads);
+    bind_threads();
     check_dnnl(dnnl_engine_create(&engine, dnnl_cpu, 0), "engine");
     check_dnnl(dnnl_stream_create(&stream, engine, dnnl_stream_default_flags), "stream");
 }

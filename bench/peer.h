@@ -16,7 +16,8 @@ typedef enum peer_layout {
     PEER_REORDERED /* NCHW to NCHW through its own layouts: the reorders are part of each run */
 } peer_layout;
 
-/* Call once before the others: as many threads as libdeconv's device has cores. */
+/* Call once before the others, when libdeconv's context exists: as many threads as its device has
+ * cores. */
 void peer_open(int threads);
 void peer_close(void);
 const char *peer_version(void);
