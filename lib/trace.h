@@ -8,18 +8,25 @@
 
 struct inverse;
 
+/* What a pass reports as its progress when it is part of something longer. */
+typedef struct progress_part {
+    uint64_t done, total;
+    const char *what;
+} progress_part;
+
 struct deconv_trace {
     deconv_ctx *ctx;
     graph *graph;
     uint32_t rules; /* 1 << rule that it serves */
     uint32_t flags;
     bool has_run;
-    bool *runs;        /* [n_node] executed by a forward pass */
-    bool *fused;       /* [n_node] the Relu behind it is done in its epilogue */
-    int *slice_of;     /* [n_value] the Concat in whose result it is written; -1: none */
-    bool *kept;        /* [n_value] still there after the pass */
-    bool *rows_kept;   /* [n_value] so is its row-major copy */
-    bool *readable;    /* [n_value] kept by the caller's wish */
+    const progress_part *part; /* NULL: a pass tells of itself */
+    bool *runs;                /* [n_node] executed by a forward pass */
+    bool *fused;               /* [n_node] the Relu behind it is done in its epilogue */
+    int *slice_of;             /* [n_value] the Concat in whose result it is written; -1: none */
+    bool *kept;                /* [n_value] still there after the pass */
+    bool *rows_kept;           /* [n_value] so is its row-major copy */
+    bool *readable;            /* [n_value] kept by the caller's wish */
     tensor **value;    /* [n_value] activations and weights; NULL where nothing computes them */
     tensor **rows;     /* [n_value] row-major copies of values in blocks, for those who want them */
     tensor **shown;    /* [n_value] the same for the caller, made when asked for */

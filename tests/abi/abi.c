@@ -46,6 +46,9 @@ PIN(deconv_plan_info, 56);
 PIN(deconv_plan_candidate, 40);
 PIN(deconv_tune_options, 24);
 PIN(deconv_tune_summary, 32);
+PIN(deconv_occlusion_map, 16);
+PIN(deconv_occlusion_options, 136);
+PIN(deconv_occlusion_info, 96);
 PIN_LAST(deconv_device_info, version, 544);
 PIN_LAST(deconv_ctx_options, memory, 104);
 PIN_LAST(deconv_attr, string, 40);
@@ -56,6 +59,9 @@ PIN_LAST(deconv_plan_info, algorithm, 48);
 PIN_LAST(deconv_plan_candidate, reason, 32);
 PIN_LAST(deconv_tune_options, limit_seconds, 16);
 PIN_LAST(deconv_tune_summary, path, 24);
+PIN_LAST(deconv_occlusion_map, unit, 8);
+PIN_LAST(deconv_occlusion_options, input, 132);
+PIN_LAST(deconv_occlusion_info, clean_logit, 92);
 #endif
 
 #define PIN_ENUM(type) STATIC_ASSERT(sizeof(type) == 4, #type " is not 32 bits wide")
@@ -68,6 +74,9 @@ PIN_ENUM(deconv_attr_type);
 PIN_ENUM(deconv_direction);
 PIN_ENUM(deconv_seed_value);
 PIN_ENUM(deconv_scaling);
+PIN_ENUM(deconv_fill);
+PIN_ENUM(deconv_occlusion_kind);
+PIN_ENUM(deconv_occlusion_engine);
 
 /* ---- Structs ---- */
 
@@ -95,6 +104,8 @@ static void macros_equal_functions(void)
     CHECK_INIT(deconv_plan_candidate, DECONV_PLAN_CANDIDATE_INIT);
     CHECK_INIT(deconv_tune_options, DECONV_TUNE_OPTIONS_INIT);
     CHECK_INIT(deconv_tune_summary, DECONV_TUNE_SUMMARY_INIT);
+    CHECK_INIT(deconv_occlusion_options, DECONV_OCCLUSION_OPTIONS_INIT);
+    CHECK_INIT(deconv_occlusion_info, DECONV_OCCLUSION_INFO_INIT);
 }
 
 static void null_is_nothing(void)
@@ -107,6 +118,7 @@ static void null_is_nothing(void)
     deconv_plan_destroy(NULL);
     deconv_picture_destroy(NULL);
     deconv_card_destroy(NULL);
+    deconv_occlusion_destroy(NULL);
 }
 
 static void versions_agree(void)
