@@ -24,30 +24,6 @@ typedef struct blocked_plan {
 
 /* ---- The task as the kernels see it ---- */
 
-int64_t task_src_channels(const conv_task *t)
-{
-    const conv_problem *p = &t->problem;
-
-    return (t->direction == CONV_FORWARD ? p->in_channels : p->out_channels) / p->groups;
-}
-
-int64_t task_dst_channels(const conv_task *t)
-{
-    const conv_problem *p = &t->problem;
-
-    return (t->direction == CONV_FORWARD ? p->out_channels : p->in_channels) / p->groups;
-}
-
-const int64_t *task_src_size(const conv_task *t)
-{
-    return t->direction == CONV_FORWARD ? t->problem.in_size : t->problem.out_size;
-}
-
-const int64_t *task_dst_size(const conv_task *t)
-{
-    return t->direction == CONV_FORWARD ? t->problem.out_size : t->problem.in_size;
-}
-
 int task_lanes(const conv_task *t)
 {
     return device_limits_of(t->ctx)->vector_floats >= 16 ? 16 : 8;
