@@ -59,6 +59,7 @@ size_t blocked_scratch(const conv_task *t, const tiling *g);
 deconv_status blocked_plan_create(const conv_task *t, const tiling *g, void **out);
 deconv_status blocked_plan_pack(void *plan, const buffer *weights);
 deconv_status blocked_plan_run(void *plan, const conv_operands *operands);
+packed *blocked_plan_packed(const void *plan);
 void blocked_plan_release(void *plan);
 
 /* ---- source.c: what is packed before a run ---- */
