@@ -24,7 +24,7 @@ static deconv_status plan_trace(full *f)
     deconv_status status = DECONV_OK;
     int64_t parts;
 
-    keep.rules = 1u << DECONV_RULE_DECONVNET;
+    keep.flags = DECONV_TRACE_NO_INVERSE;
     keep.keep = keep.last = s->keep;
     keep.keep_count = keep.last_count = s->n_keep;
     TRY(deconv_trace_batch(s->net, s->count < MOST_AT_A_TIME ? s->count : MOST_AT_A_TIME, &keep,

@@ -1,0 +1,73 @@
+/* Constants on the device; see weight.h. */
+#include "weight.h"
+
+#include "onnx/model.h"
+
+/* Large weights go through a buffer of this many floats. */
+#define UPLOAD_STEP ((size_t)1 << 18)
+
+static deconv_status copy_to_device(const weight *w, const tensor *to)
+{
+    size_t count = (size_t)shape_count(&w->host->shape);
+    deconv_status status = DECONV_OK;
+    float *step = NULL;
+
+    if (w->host->data) {
+        TRY(buffer_write(w->ctx, to->data, 0, count * sizeof(float), w->host->f));
+        goto done;
+    }
+    TRY_ALLOC(step, w->ctx, count < UPLOAD_STEP ? count : UPLOAD_STEP);
+    for (size_t at = 0; at < count; at += UPLOAD_STEP) {
+        size_t part = count - at < UPLOAD_STEP ? count - at : UPLOAD_STEP;
+
+        TRY(onnx_read_constant(w->model, w->host, at, part, step));
+        TRY(buffer_write(w->ctx, to->data, at * sizeof(float), part * sizeof(float), step));
+    }
+done:
+    mem_free(w->ctx, step);
+    return status;
+}
+
+static deconv_status bring(weight *w)
+{
+    deconv_status status = DECONV_OK;
+    tensor *t = NULL;
+
+    TRY(tensor_create(w->ctx, &w->host->shape, w->name, &t));
+    TRY(copy_to_device(w, t));
+    w->data = t;
+    t = NULL;
+    if (!w->keep_host && shape_count(&w->host->shape) >= LARGE_CONSTANT) {
+        mem_free(w->ctx, w->host->data);
+        w->host->data = NULL;
+    }
+done:
+    deconv_tensor_destroy(t);
+    return status;
+}
+
+deconv_status weight_use(weight *w)
+{
+    deconv_status status = DECONV_OK;
+
+    if (!w->data)
+        TRY(bring(w));
+    w->users++;
+done:
+    return status;
+}
+
+void weight_leave(weight *w)
+{
+    if (--w->users > 0 || !w->packed.first || !(w->host->data || w->host->in_file))
+        return;
+    deconv_tensor_destroy(w->data);
+    w->data = NULL;
+}
+
+void weight_free(weight *w)
+{
+    deconv_tensor_destroy(w->data);
+    packed_list_free(&w->packed);
+    w->data = NULL;
+}
