@@ -252,6 +252,9 @@ int command_occlude(int argc, const char **argv)
          "MAP"},
         {"class", 0, POPT_ARG_STRING, &o.class, 0,
          "the class by index or label (the most probable)", "N|LABEL"},
+        {"engine", 0, POPT_ARG_STRING, &o.engine, 0,
+         "incremental (default: only what the patch changes) or full; the result is the same",
+         "ENGINE"},
         {"raw", 0, POPT_ARG_STRING, &o.raw, 0,
          "write the map (rows,columns), or maps (maps,rows,columns), as float32", "FILE.npy"},
         POPT_TABLEEND};

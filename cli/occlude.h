@@ -8,7 +8,7 @@
 enum { MOST_MAPS = 16 };
 
 typedef struct occlude_options {
-    char *patch, *stride, *region, *fill, *class, *raw;
+    char *patch, *stride, *region, *fill, *class, *engine, *raw;
     char **maps; /* --map, each time it was given; NULL: not at all */
 
     deconv_occlusion_options how; /* but for the maps and what needs the network's files */

@@ -93,8 +93,10 @@ static int check_maps(const session *s, const occlude_options *o)
 
 int occlude_check(const session *s, occlude_options *o)
 {
+    static const char *const engines[] = {"incremental", "full", NULL};
     deconv_occlusion_options *how = &o->how;
     int64_t region[4];
+    int engine;
 
     if (o->patch && !parse_sides(o->patch, &how->patch_height, &how->patch_width))
         return fail_usage(s, "--patch %s: pixels as N, or height and width as N,M, at least 1",
@@ -118,6 +120,12 @@ int occlude_check(const session *s, occlude_options *o)
                           "--fill %s: one of mean, grey, blur, noise:SEED, or a colour R,G,B from "
                           "0 to 255 is wanted",
                           o->fill);
+    if (o->engine) {
+        engine = parse_choice(o->engine, engines);
+        if (engine < 0)
+            return fail_usage(s, "--engine %s: the engines are incremental and full", o->engine);
+        how->engine = (deconv_occlusion_engine)engine;
+    }
     if (o->class && !parse_number(o->class, &how->class_index))
         how->label = o->class;
     return check_maps(s, o);
@@ -172,5 +180,6 @@ void occlude_options_free(occlude_options *o)
     free(o->region);
     free(o->fill);
     free(o->class);
+    free(o->engine);
     free(o->raw);
 }

@@ -663,6 +663,9 @@ typedef enum deconv_occlusion_kind {
 } deconv_occlusion_kind;
 
 typedef enum deconv_occlusion_engine {
+    DECONV_OCCLUSION_INCREMENTAL =
+        0,                     /* only what the patch changes, read against the clean picture;
+                                  the same bit for bit. The other where that would not pay */
     DECONV_OCCLUSION_FULL = 1, /* the whole net for every place, many places a batch */
     DECONV_OCCLUSION_ENGINE_FORCE_32 = 0x7fffffff
 } deconv_occlusion_engine;
@@ -700,7 +703,7 @@ typedef struct deconv_occlusion_options {
 
 #define DECONV_OCCLUSION_OPTIONS_INIT                                                              \
     {                                                                                              \
-        sizeof(deconv_occlusion_options), DECONV_OCCLUSION_FULL, 0, 0, 0, 0, 0, 0, 0, 0,           \
+        sizeof(deconv_occlusion_options), DECONV_OCCLUSION_INCREMENTAL, 0, 0, 0, 0, 0, 0, 0, 0,    \
             DECONV_STRONGEST, NULL, NULL, DECONV_FILL_MEAN, {0, 0, 0}, 0, NULL, 0, 0               \
     }
 DECONV_API void deconv_occlusion_options_init(deconv_occlusion_options *options);

@@ -28,8 +28,9 @@ static deconv_status check_choices(const sweep *s)
     const deconv_occlusion_options *o = &s->options;
     deconv_status status = DECONV_OK;
 
-    if (o->engine != DECONV_OCCLUSION_FULL)
-        FAIL(s->ctx, DECONV_ERROR_INVALID, "occlusion: engine %d does not exist", (int)o->engine);
+    if ((unsigned)o->engine > DECONV_OCCLUSION_FULL)
+        FAIL(s->ctx, DECONV_ERROR_INVALID,
+             "occlusion: engine %d does not exist; the engines are 0 and 1", (int)o->engine);
     if ((unsigned)o->fill > DECONV_FILL_NOISE)
         FAIL(s->ctx, DECONV_ERROR_INVALID,
              "occlusion: fill %d does not exist; the fills are 0 to 4", (int)o->fill);
@@ -282,6 +283,7 @@ deconv_status deconv_occlusion_run(deconv_net *net, const deconv_tensor *const *
 {
     sweep s = {
         .ctx = net->ctx, .net = net, .inputs = inputs, .options = DECONV_OCCLUSION_OPTIONS_INIT};
+    bool done_by_windows = false;
     deconv_status status = DECONV_OK;
 
     *out = NULL;
@@ -295,7 +297,10 @@ deconv_status deconv_occlusion_run(deconv_net *net, const deconv_tensor *const *
     TRY(make_maps(&s));
     TRY(sweep_find_probes(&s));
     TRY(sweep_fill(&s));
-    TRY(sweep_full(&s));
+    if (s.options.engine == DECONV_OCCLUSION_INCREMENTAL)
+        TRY(sweep_incremental(&s, &done_by_windows));
+    if (!done_by_windows)
+        TRY(sweep_full(&s));
     TRY(progress_step(s.ctx, (uint64_t)s.count, (uint64_t)s.count, "occlusion"));
     *out = s.result;
     s.result = NULL;

@@ -68,8 +68,9 @@ deconv_status sweep_find_probes(sweep *s);
 /* Which class and which units are meant, and what they are on the clean picture: item 0 of a trace
  * that has run. */
 deconv_status sweep_resolve(sweep *s, const deconv_trace *clean);
-/* Values of the maps at places first.. of the sweep. values[p]: what probe p read there. */
-deconv_status sweep_take(sweep *s, int64_t first, int64_t count, float *const *values);
+/* Values of the maps at `count` places of the sweep, by their index. values[p]: what probe p read
+ * there. */
+deconv_status sweep_take(sweep *s, const int64_t *places, int64_t count, float *const *values);
 /* Room for `count` places of every probe, and back. */
 deconv_status sweep_alloc_values(const sweep *s, int64_t count, float ***values);
 void sweep_free_values(const sweep *s, float **values);
@@ -77,7 +78,17 @@ void sweep_free_values(const sweep *s, float **values);
 /* Tells how far the sweep is: `done` places of s->count. */
 deconv_status sweep_progress(sweep *s, int64_t done);
 
+/* Device buffers for what probes read of `batch` places; reading the first `count` of them back. */
+deconv_status sweep_alloc_taken(const sweep *s, int64_t batch, buffer ***taken);
+void sweep_free_taken(const sweep *s, buffer **taken);
+deconv_status sweep_read(const sweep *s, buffer *const *taken, int64_t count, float *const *values);
+/* What probe `p` reads of `from`, an activation of several pictures. */
+deconv_status sweep_probe(const sweep *s, int p, const tensor *from, int64_t count, kernel *take,
+                          const buffer *to);
+
 /* The whole net for every place. */
 deconv_status sweep_full(sweep *s);
+/* What each place changes; *done is false where that would not pay, and nothing has happened. */
+deconv_status sweep_incremental(sweep *s, bool *done);
 
 #endif

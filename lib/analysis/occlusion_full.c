@@ -15,6 +15,7 @@ typedef struct full {
     buffer **taken; /* [n_probe] what a probe reads of a pass */
     kernel *cover, *take;
     float **values;
+    int64_t *index; /* of the places at hand */
 } full;
 
 static deconv_status plan_trace(full *f)
@@ -71,14 +72,9 @@ static deconv_status plan(full *f)
     TRY(buffer_create(s->ctx, (size_t)f->batch * sizeof(place), "places", &f->places));
     TRY(kernel_create(s->ctx, "occlude.cl", "", "cover", &f->cover));
     TRY(kernel_create(s->ctx, "occlude.cl", "", "take_channels", &f->take));
-    TRY_ALLOC(f->taken, s->ctx, (size_t)s->n_probe);
-    for (int p = 0; p < s->n_probe; p++) {
-        size_t floats = (size_t)(f->batch * s->probe[p].count * s->probe[p].size);
-
-        if (floats)
-            TRY(buffer_create(s->ctx, floats * sizeof(float), "what a map reads", &f->taken[p]));
-    }
+    TRY(sweep_alloc_taken(s, f->batch, &f->taken));
     TRY(sweep_alloc_values(s, f->batch, &f->values));
+    TRY_ALLOC(f->index, s->ctx, (size_t)f->batch);
 done:
     return status;
 }
@@ -89,10 +85,9 @@ static void release(full *f)
 
     for (int i = 0; f->input && i < f->trace->graph->model->n_input; i++)
         deconv_tensor_destroy(f->input[i]);
-    for (int p = 0; f->taken && p < s->n_probe; p++)
-        buffer_free(f->taken[p]);
     mem_free(s->ctx, f->input);
-    mem_free(s->ctx, f->taken);
+    mem_free(s->ctx, f->index);
+    sweep_free_taken(s, f->taken);
     sweep_free_values(s, f->values);
     buffer_free(f->places);
     kernel_free(f->cover);
@@ -128,33 +123,18 @@ done:
     return status;
 }
 
-static deconv_status take(const full *f, int64_t count)
+static deconv_status take(const full *f, int64_t first, int64_t count)
 {
-    const sweep *s = f->s;
+    sweep *s = f->s;
     deconv_status status = DECONV_OK;
 
-    for (int p = 0; p < s->n_probe; p++) {
-        const probe *is = &s->probe[p];
-        const tensor *from = f->taken[p] ? f->trace->value[is->value] : NULL;
-
-        if (!from)
-            continue;
-        kernel_begin(f->take);
-        arg_buffer(f->take, from->data);
-        arg_buffer(f->take, f->taken[p]);
-        arg_int(f->take, count);
-        arg_int(f->take, from->shape.dim[1]);
-        arg_int(f->take, from->block);
-        arg_int(f->take, is->size);
-        arg_int(f->take, is->from);
-        arg_int(f->take, is->count);
-        TRY(kernel_launch(f->take, is->size, is->count, count));
-    }
     for (int p = 0; p < s->n_probe; p++)
         if (f->taken[p])
-            TRY(buffer_read(s->ctx, f->taken[p], 0,
-                            (size_t)(count * s->probe[p].count * s->probe[p].size) * sizeof(float),
-                            f->values[p]));
+            TRY(sweep_probe(s, p, f->trace->value[s->probe[p].value], count, f->take, f->taken[p]));
+    TRY(sweep_read(s, f->taken, count, f->values));
+    for (int64_t i = 0; i < count; i++)
+        f->index[i] = first + i;
+    TRY(sweep_take(s, f->index, count, f->values));
 done:
     return status;
 }
@@ -174,8 +154,7 @@ deconv_status sweep_full(sweep *s)
                              (uint32_t)f.trace->graph->model->n_input));
         if (first == 0)
             TRY(sweep_resolve(s, f.trace));
-        TRY(take(&f, count));
-        TRY(sweep_take(s, first, count, f.values));
+        TRY(take(&f, first, count));
     }
 done:
     release(&f);

@@ -291,12 +291,12 @@ static float value_of(const sweep *s, uint32_t m, int64_t i, float *const *value
     }
 }
 
-deconv_status sweep_take(sweep *s, int64_t first, int64_t count, float *const *values)
+deconv_status sweep_take(sweep *s, const int64_t *places, int64_t count, float *const *values)
 {
     deconv_status status = DECONV_OK;
 
     for (int64_t i = 0; i < count; i++) {
-        int64_t at = first + i;
+        int64_t at = places[i];
 
         if (s->classes.scores >= 0)
             TRY(find_chances(s, values[PROBE_SCORES] + i * s->classes.count));
@@ -329,4 +329,58 @@ void sweep_free_values(const sweep *s, float **values)
     for (int p = 0; values && p < s->n_probe; p++)
         mem_free(s->ctx, values[p]);
     mem_free(s->ctx, values);
+}
+
+/* ---- From the device ---- */
+
+deconv_status sweep_alloc_taken(const sweep *s, int64_t batch, buffer ***taken)
+{
+    deconv_status status = DECONV_OK;
+
+    TRY_ALLOC(*taken, s->ctx, (size_t)s->n_probe);
+    for (int p = 0; p < s->n_probe; p++) {
+        size_t floats = (size_t)(batch * s->probe[p].count * s->probe[p].size);
+
+        if (floats)
+            TRY(buffer_create(s->ctx, floats * sizeof(float), "what a map reads", &(*taken)[p]));
+    }
+done:
+    return status;
+}
+
+void sweep_free_taken(const sweep *s, buffer **taken)
+{
+    for (int p = 0; taken && p < s->n_probe; p++)
+        buffer_free(taken[p]);
+    mem_free(s->ctx, taken);
+}
+
+deconv_status sweep_read(const sweep *s, buffer *const *taken, int64_t count, float *const *values)
+{
+    deconv_status status = DECONV_OK;
+
+    for (int p = 0; p < s->n_probe; p++)
+        if (taken[p])
+            TRY(buffer_read(s->ctx, taken[p], 0,
+                            (size_t)(count * s->probe[p].count * s->probe[p].size) * sizeof(float),
+                            values[p]));
+done:
+    return status;
+}
+
+deconv_status sweep_probe(const sweep *s, int p, const tensor *from, int64_t count, kernel *take,
+                          const buffer *to)
+{
+    const probe *is = &s->probe[p];
+
+    kernel_begin(take);
+    arg_buffer(take, from->data);
+    arg_buffer(take, to);
+    arg_int(take, count);
+    arg_int(take, from->shape.dim[1]);
+    arg_int(take, from->block);
+    arg_int(take, is->size);
+    arg_int(take, is->from);
+    arg_int(take, is->count);
+    return kernel_launch(take, is->size, is->count, count);
 }
