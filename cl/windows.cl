@@ -77,69 +77,69 @@ static void clear_floats(__global float *to, int count)
         to[i] = 0.0f;
 }
 
-/* FROM = TO, and `to_first` and `first` at the beginning of a block. One work-item: one row of one
- * block of channels of one place. */
+/* FROM = TO, and `to_first` and `first` at the beginning of a block. One work-item: one block of
+ * channels of one place. */
 __kernel void gather_blocks(__global const float *restrict base,
                             __global const float *restrict window, __global float *restrict to,
                             __global const int2 *restrict origins, const gather_shape s)
 {
-    const int y = (int)get_global_id(0), z = (int)get_global_id(1);
-    const int taken = (s.taken + TO - 1) / TO, place = z / taken, block = z % taken;
+    const int z = (int)get_global_id(0), taken = (s.taken + TO - 1) / TO;
+    const int place = z / taken, block = z % taken, source = s.first / FROM + block;
 
-    if (y >= s.to_h || place >= s.count)
+    if (place >= s.count)
         return;
-    const row_cut r = cut_row(origins, &s, place, y, window != 0);
-    const int blocks = (s.channels + FROM - 1) / FROM, source = s.first / FROM + block;
-    const int to_blocks = (s.to_channels + TO - 1) / TO;
-    __global float *out =
-        to +
-        ((((size_t)(s.slot + place) * to_blocks + s.to_first / TO + block) * s.to_h + y) * s.to_w) *
-            TO;
-    __global const float *clean = base + (((size_t)source * s.map_h + r.y) * s.map_w + r.x) * FROM;
+    const int blocks = (s.channels + FROM - 1) / FROM, to_blocks = (s.to_channels + TO - 1) / TO;
+    const size_t goes = (size_t)(s.slot + place) * to_blocks + s.to_first / TO + block;
+    const size_t cut = ((size_t)place * blocks + source) * s.window_h * s.window_w;
+    __global float *out = to + goes * s.to_h * s.to_w * TO;
 
-    clear_floats(out, r.from * TO);
-    clear_floats(out + r.to * TO, (s.to_w - r.to) * TO);
-    if (r.from == r.to)
-        return;
-    copy_floats(out + r.from * TO, clean + r.from * FROM, (r.cut_from - r.from) * TO);
-    copy_floats(out + r.cut_to * TO, clean + r.cut_to * FROM, (r.to - r.cut_to) * TO);
-    if (r.cut_from < r.cut_to)
-        copy_floats(
-            out + r.cut_from * TO,
-            window + ((((size_t)place * blocks + source) * s.window_h + r.window_y) * s.window_w +
-                      r.window_x) *
-                         FROM,
-            (r.cut_to - r.cut_from) * TO);
+    for (int y = 0; y < s.to_h; y++, out += s.to_w * TO) {
+        const row_cut r = cut_row(origins, &s, place, y, window != 0);
+        __global const float *clean =
+            base + (((size_t)source * s.map_h + r.y) * s.map_w + r.x) * FROM;
+
+        clear_floats(out, r.from * TO);
+        clear_floats(out + r.to * TO, (s.to_w - r.to) * TO);
+        if (r.from == r.to)
+            continue;
+        copy_floats(out + r.from * TO, clean + r.from * FROM, (r.cut_from - r.from) * TO);
+        copy_floats(out + r.cut_to * TO, clean + r.cut_to * FROM, (r.to - r.cut_to) * TO);
+        if (r.cut_from < r.cut_to)
+            copy_floats(out + r.cut_from * TO,
+                        window + (cut + (size_t)r.window_y * s.window_w + r.window_x) * FROM,
+                        (r.cut_to - r.cut_from) * TO);
+    }
 }
 
-/* Any layouts. One work-item: one row of one channel of one place. */
+/* Any layouts. One work-item: one channel of one place. */
 __kernel void gather_channels(__global const float *restrict base,
                               __global const float *restrict window, __global float *restrict to,
                               __global const int2 *restrict origins, const gather_shape s)
 {
-    const int y = (int)get_global_id(0), z = (int)get_global_id(1);
-    const int place = z / s.taken, c = z % s.taken;
+    const int z = (int)get_global_id(0), place = z / s.taken, c = z % s.taken;
 
-    if (y >= s.to_h || place >= s.count)
+    if (place >= s.count)
         return;
-    const row_cut r = cut_row(origins, &s, place, y, window != 0);
     const int blocks = (s.channels + FROM - 1) / FROM, from = s.first + c, goes = s.to_first + c;
     const int to_blocks = (s.to_channels + TO - 1) / TO;
-    __global float *out =
-        to + (((size_t)(s.slot + place) * to_blocks + goes / TO) * s.to_h + y) * s.to_w * TO +
-        goes % TO;
     const size_t clean = (size_t)(from / FROM) * s.map_h * s.map_w;
     const size_t cut = ((size_t)place * blocks + from / FROM) * s.window_h * s.window_w;
+    __global float *out =
+        to + ((size_t)(s.slot + place) * to_blocks + goes / TO) * s.to_h * s.to_w * TO + goes % TO;
 
-    for (int x = 0; x < s.to_w; x++) {
-        float value = 0.0f;
+    for (int y = 0; y < s.to_h; y++, out += s.to_w * TO) {
+        const row_cut r = cut_row(origins, &s, place, y, window != 0);
+        const size_t row = clean + (size_t)r.y * s.map_w + r.x;
+        const size_t window_row = cut + (size_t)r.window_y * s.window_w + r.window_x;
 
-        if (x >= r.cut_from && x < r.cut_to)
-            value = window[(cut + (size_t)r.window_y * s.window_w + r.window_x + x - r.cut_from) *
-                               FROM +
-                           from % FROM];
-        else if (x >= r.from && x < r.to)
-            value = base[(clean + (size_t)r.y * s.map_w + r.x + x) * FROM + from % FROM];
-        out[x * TO] = value;
+        for (int x = 0; x < s.to_w; x++) {
+            float value = 0.0f;
+
+            if (x >= r.cut_from && x < r.cut_to)
+                value = window[(window_row + x - r.cut_from) * FROM + from % FROM];
+            else if (x >= r.from && x < r.to)
+                value = base[(row + x) * FROM + from % FROM];
+            out[x * TO] = value;
+        }
     }
 }

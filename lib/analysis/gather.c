@@ -55,5 +55,5 @@ deconv_status gather_run(gatherer *g, int from_block, int to_block, const gather
     arg_buffer(k, to);
     arg_buffer(k, origins);
     arg_struct(k, s, sizeof *s);
-    return kernel_launch(k, s->to_h, taken * s->count, 1);
+    return kernel_launch_groups(k, taken * s->count, 1, 1, 1, 1, 1);
 }

@@ -277,12 +277,15 @@ static void free_sweep(sweep *s)
     deconv_occlusion_destroy(s->result);
 }
 
-deconv_status deconv_occlusion_run(deconv_net *net, const deconv_tensor *const *inputs,
-                                   uint32_t input_count, const deconv_occlusion_options *options,
-                                   deconv_occlusion **out)
+deconv_status occlusion_run(deconv_net *net, const tensor *const *inputs, uint32_t input_count,
+                            const deconv_occlusion_options *options, bool always,
+                            deconv_occlusion **out)
 {
-    sweep s = {
-        .ctx = net->ctx, .net = net, .inputs = inputs, .options = DECONV_OCCLUSION_OPTIONS_INIT};
+    sweep s = {.ctx = net->ctx,
+               .net = net,
+               .inputs = inputs,
+               .options = DECONV_OCCLUSION_OPTIONS_INIT,
+               .always = always};
     bool done_by_windows = false;
     deconv_status status = DECONV_OK;
 
@@ -307,6 +310,13 @@ deconv_status deconv_occlusion_run(deconv_net *net, const deconv_tensor *const *
 done:
     free_sweep(&s);
     return status;
+}
+
+deconv_status deconv_occlusion_run(deconv_net *net, const deconv_tensor *const *inputs,
+                                   uint32_t input_count, const deconv_occlusion_options *options,
+                                   deconv_occlusion **out)
+{
+    return occlusion_run(net, inputs, input_count, options, false, out);
 }
 
 /* ---- The result ---- */

@@ -58,7 +58,13 @@ typedef struct sweep {
     double started;     /* seconds */
     progress_part part; /* what a pass reports meanwhile */
     char text[64];
+    bool always; /* by windows even where that does not pay */
 } sweep;
+
+/* deconv_occlusion_run(), `always` as above: for tests. */
+deconv_status occlusion_run(deconv_net *net, const tensor *const *inputs, uint32_t input_count,
+                            const deconv_occlusion_options *options, bool always,
+                            deconv_occlusion **out);
 
 /* The picture that shows through the patch, as the net's input (1, ...). */
 deconv_status sweep_fill(sweep *s);

@@ -69,7 +69,7 @@ static deconv_status decide(incremental *k, bool *pays)
     TRY(cuts_create(k->change, 1, s->result->lefts, s->result->info.columns, s->options.patch_width,
                     most_cuts(s), &k->cut[1]));
     cuts_work(k->change, &k->cut[0], &k->cut[1], &windows, &whole);
-    *pays = whole == 0 || windows < WORTH_WINDOWS * whole;
+    *pays = s->always || whole == 0 || windows < WORTH_WINDOWS * whole;
     log_line(s->ctx, DECONV_LOG_INFO,
              "occlusion: %d x %d kinds of windows take %.3f of the plain sweep's multiply-adds%s",
              k->cut[0].count, k->cut[1].count, whole > 0 ? windows / whole : 1.0,
