@@ -3,28 +3,30 @@
 
 #include "onnx/model.h"
 
-/* Large weights go through a buffer of this many floats. */
+/* Where the device has memory of its own, large weights go there in parts of this many floats. */
 #define UPLOAD_STEP ((size_t)1 << 18)
 
 static deconv_status copy_to_device(const weight *w, const tensor *to)
 {
-    size_t count = (size_t)shape_count(&w->host->shape);
+    const size_t count = (size_t)shape_count(&w->host->shape);
+    const size_t step = device_limits_of(w->ctx)->host_memory ? count : UPLOAD_STEP;
     deconv_status status = DECONV_OK;
-    float *step = NULL;
+    buffer_view view = {0};
 
     if (w->host->data) {
         TRY(buffer_write(w->ctx, to->data, 0, count * sizeof(float), w->host->f));
         goto done;
     }
-    TRY_ALLOC(step, w->ctx, count < UPLOAD_STEP ? count : UPLOAD_STEP);
-    for (size_t at = 0; at < count; at += UPLOAD_STEP) {
-        size_t part = count - at < UPLOAD_STEP ? count - at : UPLOAD_STEP;
+    for (size_t at = 0; at < count; at += step) {
+        size_t part = count - at < step ? count - at : step;
 
-        TRY(onnx_read_constant(w->model, w->host, at, part, step));
-        TRY(buffer_write(w->ctx, to->data, at * sizeof(float), part * sizeof(float), step));
+        TRY(buffer_view_open(w->ctx, to->data, at * sizeof(float), part * sizeof(float), VIEW_WRITE,
+                             &view));
+        TRY(onnx_read_constant(w->model, w->host, at, part, view.at));
+        TRY(buffer_view_close(&view));
     }
 done:
-    mem_free(w->ctx, step);
+    buffer_view_drop(&view);
     return status;
 }
 

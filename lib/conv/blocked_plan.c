@@ -306,18 +306,20 @@ deconv_status blocked_plan_pack(void *state, const buffer *weights)
     deconv_status status = DECONV_OK;
 
     for (int i = 0; i < plan->phases; i++) {
-        const int taps = plan->phase[i].y.taps * plan->phase[i].x.taps;
+        const blocked_shape *s = &plan->phase[i];
+        const int taps = s->y.taps * s->x.taps, chunk = g->chunk < taps ? g->chunk : taps;
 
         if (!plan->weight_count[i])
             continue;
         kernel_begin(k);
         arg_buffer(k, weights);
         arg_buffer(k, plan->weights->data);
-        arg_struct(k, &plan->phase[i], sizeof plan->phase[i]);
+        arg_struct(k, s, sizeof *s);
         arg_int(k, g->kb);
         arg_int(k, weights_across(g));
-        arg_int(k, g->chunk < taps ? g->chunk : taps);
-        TRY(kernel_launch(k, plan->weight_count[i], 1, 1));
+        arg_int(k, chunk);
+        TRY(kernel_launch_groups(k, ceil_div(taps, chunk) * s->groups * s->items * s->blocks, 1, 1,
+                                 1, 1, 1));
     }
 done:
     return status;
