@@ -50,6 +50,7 @@ static void compare(run *r, const deconv_occlusion_options *o, const deconv_occl
 {
     deconv_occlusion_info info = DECONV_OCCLUSION_INFO_INIT;
     int64_t different = 0;
+    int32_t first = -1;
 
     must(r->ctx, deconv_occlusion_get(should, &info));
     for (uint32_t m = 0; m < info.map_count; m++) {
@@ -58,7 +59,10 @@ static void compare(run *r, const deconv_occlusion_options *o, const deconv_occl
         for (int64_t i = 0; i < info.rows * info.columns; i++) {
             float x = a[i] + 0.0f, y = b[i] + 0.0f; /* -0 is 0: a sum of nothing has either sign */
 
-            different += memcmp(&x, &y, sizeof x) != 0;
+            if (memcmp(&x, &y, sizeof x) == 0)
+                continue;
+            different++;
+            first = first < 0 ? (int32_t)m : first;
         }
     }
     r->total->sweeps++;
@@ -67,9 +71,11 @@ static void compare(run *r, const deconv_occlusion_options *o, const deconv_occl
     if (!different)
         return;
     r->total->failures++;
-    printf("FAIL network %llu, patch %lldx%lld, stride %lld,%lld, %u maps: %lld values differ\n",
+    printf("FAIL network %llu, patch %lldx%lld, stride %lld,%lld, %u maps: %lld values differ, "
+           "in map %d first\n",
            (unsigned long long)r->seed, (long long)o->patch_height, (long long)o->patch_width,
-           (long long)o->stride_y, (long long)o->stride_x, info.map_count, (long long)different);
+           (long long)o->stride_y, (long long)o->stride_x, info.map_count, (long long)different,
+           first);
 }
 
 /* False where the maps cannot be made of this network. */
