@@ -136,6 +136,10 @@ static int print_as_json(session *s, const occlude_options *o, const deconv_occl
     cJSON_AddItemToObject(json, "patch", json_shape(patch, 2));
     cJSON_AddItemToObject(json, "stride", json_shape(stride, 2));
     cJSON_AddStringToObject(json, "fill", o->fill ? o->fill : "mean");
+    if (o->out)
+        cJSON_AddStringToObject(json, "picture", o->out);
+    if (o->overlay)
+        cJSON_AddStringToObject(json, "overlay", o->overlay);
     if (o->raw)
         cJSON_AddStringToObject(json, "raw", o->raw);
     tops = cJSON_AddArrayToObject(json, "tops");
@@ -145,7 +149,7 @@ static int print_as_json(session *s, const occlude_options *o, const deconv_occl
     for (int64_t x = 0; x < info->columns; x++)
         cJSON_AddItemToArray(lefts, cJSON_CreateNumber((double)deconv_occlusion_lefts(result)[x]));
     maps = cJSON_AddArrayToObject(json, "maps");
-    for (uint32_t m = 0; m < info->map_count; m++)
+    for (uint32_t m = 0; m < o->asked; m++)
         cJSON_AddItemToArray(maps, map_json(s, result, m, info));
     return print_json(json);
 }
@@ -165,8 +169,12 @@ static int report(session *s, const occlude_options *o, const deconv_occlusion *
     }
     printf("%lld x %lld places of a patch of %lld x %lld\n", (long long)info->rows,
            (long long)info->columns, (long long)info->patch_height, (long long)info->patch_width);
-    for (uint32_t m = 0; m < info->map_count; m++)
+    for (uint32_t m = 0; m < o->asked; m++)
         print_map(s, result, m, info);
+    if (o->out)
+        printf("wrote %s\n", o->out);
+    if (o->overlay)
+        printf("wrote %s\n", o->overlay);
     if (o->raw)
         printf("wrote %s\n", o->raw);
     return finish_output();
@@ -175,22 +183,22 @@ static int report(session *s, const occlude_options *o, const deconv_occlusion *
 /* ---- Running ---- */
 
 /* (rows, columns) of one map, (maps, rows, columns) of several. */
-static bool write_raw(session *s, const char *path, const deconv_occlusion *result,
+static bool write_raw(session *s, const occlude_options *o, const deconv_occlusion *result,
                       const deconv_occlusion_info *info)
 {
-    const int64_t shape[] = {info->map_count, info->rows, info->columns};
+    const int64_t shape[] = {o->asked, info->rows, info->columns};
     size_t count = (size_t)(info->rows * info->columns);
-    uint32_t skip = info->map_count == 1 ? 1 : 0;
-    float *values = malloc(count * info->map_count * sizeof *values);
+    uint32_t skip = o->asked == 1 ? 1 : 0;
+    float *values = malloc(count * o->asked * sizeof *values);
     bool done;
 
     if (!values) {
-        fail("no memory: %u maps of %zu values", info->map_count, count);
+        fail("no memory: %u maps of %zu values", o->asked, count);
         return false;
     }
-    for (uint32_t m = 0; m < info->map_count; m++)
+    for (uint32_t m = 0; m < o->asked; m++)
         memcpy(values + m * count, deconv_occlusion_values(result, m), count * sizeof *values);
-    done = worked(s, deconv_values_save(s->ctx, values, shape + skip, 3 - skip, path));
+    done = worked(s, deconv_values_save(s->ctx, values, shape + skip, 3 - skip, o->raw));
     free(values);
     return done;
 }
@@ -199,6 +207,7 @@ static int run(session *s, occlude_options *o, const char *model, const char *pa
 {
     deconv_occlusion_info info = DECONV_OCCLUSION_INFO_INIT;
     deconv_occlusion *result = NULL;
+    occluded drawn;
     input in = {0};
     int status = EXIT_FAILED;
 
@@ -209,13 +218,19 @@ static int run(session *s, occlude_options *o, const char *model, const char *pa
         fail("%s: %lld inputs; occlude takes one", path, (long long)in.batch);
         goto done;
     }
+    if ((o->out || o->overlay) && !in.picture) {
+        fail("%s: no picture to draw on; write --raw FILE.npy", path);
+        goto done;
+    }
     o->how.card = s->card;
     if (!worked(s, deconv_occlusion_run(s->net, (const deconv_tensor *const *)&in.tensor, 1,
                                         &o->how, &result)) ||
         !worked(s, deconv_occlusion_get(result, &info)))
         goto done;
     progress_clear();
-    if (o->raw && !write_raw(s, o->raw, result, &info))
+    drawn = (occluded){result, info, &in, path, o->asked};
+    if ((o->raw && !write_raw(s, o, result, &info)) || (o->out && !occlude_draw(s, o, &drawn)) ||
+        (o->overlay && !occlude_draw_overlay(s, o, &drawn)))
         goto done;
     status = report(s, o, result, &info, model, path);
 done:
@@ -230,7 +245,9 @@ int command_occlude(int argc, const char **argv)
         "MODEL INPUT",
         "Covers a picture with a patch, place by place, and shows what becomes of the network's\n"
         "answer (Zeiler & Fergus 2013): the probability of a class, its logit or how far the\n"
-        "probability drops, the most probable label, or the activity of a feature map.",
+        "probability drops, the most probable label, or the activity of a feature map. Draws the\n"
+        "paper's figure: the picture, the activity of a layer's strongest map, that map's\n"
+        "projection, the probability and the most probable label at every place.",
         "Examples:\n"
         "  deconv occlude squeezenet.onnx dog.jpg --patch 32 --stride 16\n"
         "  deconv occlude squeezenet.onnx dog.jpg --class pug --map prob --map label --raw "
@@ -255,6 +272,12 @@ int command_occlude(int argc, const char **argv)
         {"engine", 0, POPT_ARG_STRING, &o.engine, 0,
          "incremental (default: only what the patch changes) or full; the result is the same",
          "ENGINE"},
+        {"layer", 0, POPT_ARG_STRING, &o.layer, 0,
+         "the figure shows this layer's strongest map (the last one with positions)", "NAME"},
+        {"output", 'o', POPT_ARG_STRING, &o.out, 0,
+         "the figure (occlusion.png unless another file is written)", "FILE.png"},
+        {"overlay", 0, POPT_ARG_STRING, &o.overlay, 0, "the first map laid over the picture",
+         "FILE.png"},
         {"raw", 0, POPT_ARG_STRING, &o.raw, 0,
          "write the map (rows,columns), or maps (maps,rows,columns), as float32", "FILE.npy"},
         POPT_TABLEEND};

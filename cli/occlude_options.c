@@ -120,6 +120,11 @@ int occlude_check(const session *s, occlude_options *o)
                           "--fill %s: one of mean, grey, blur, noise:SEED, or a colour R,G,B from "
                           "0 to 255 is wanted",
                           o->fill);
+    if (!o->out && !o->overlay && !o->raw)
+        o->out = strdup("occlusion.png");
+    if (o->layer && !o->out)
+        return fail_usage(s, "--layer is for the figure, -o FILE.png; a layer's map is --map "
+                             "activity:LAYER");
     if (o->engine) {
         engine = parse_choice(o->engine, engines);
         if (engine < 0)
@@ -165,9 +170,44 @@ bool occlude_find_maps(session *s, occlude_options *o)
         else if (!find_activity(s, text + 9, map))
             return false;
     }
-    o->how.maps = count ? o->map : NULL;
+    if (count == 0)
+        o->map[count++] = (deconv_occlusion_map){DECONV_OCCLUSION_PROB, 0, 0};
+    o->asked = count;
+    if (o->out) {
+        deconv_occlusion_map *figure = o->map + count;
+
+        figure[FIGURE_ACTIVITY] =
+            (deconv_occlusion_map){DECONV_OCCLUSION_ACTIVITY, 0, DECONV_STRONGEST};
+        figure[FIGURE_PROB] = (deconv_occlusion_map){DECONV_OCCLUSION_PROB, 0, 0};
+        figure[FIGURE_LABEL] = (deconv_occlusion_map){DECONV_OCCLUSION_LABEL, 0, 0};
+        if (!occlude_find_layer(s, o->layer, &figure[FIGURE_ACTIVITY].layer))
+            return false;
+        count += FIGURE_MAPS;
+    }
+    o->how.maps = o->map;
     o->how.map_count = count;
     return true;
+}
+
+bool occlude_find_layer(session *s, const char *name, uint32_t *layer)
+{
+    deconv_layer_info info = DECONV_LAYER_INFO_INIT;
+    bool found = false;
+
+    if (name)
+        return find_layer(s, name, layer);
+    for (uint32_t l = 0; l < deconv_net_layer_count(s->net); l++) {
+        if (!worked(s, deconv_net_layer(s->net, l, &info)))
+            return false;
+        if (info.rank != 4 || info.shape[2] * info.shape[3] < 2)
+            continue;
+        *layer = l;
+        found = true;
+    }
+    if (!found)
+        fail("no layer of the network has maps of positions; write --raw FILE.npy without a "
+             "figure");
+    return found;
 }
 
 void occlude_options_free(occlude_options *o)
@@ -181,5 +221,8 @@ void occlude_options_free(occlude_options *o)
     free(o->fill);
     free(o->class);
     free(o->engine);
+    free(o->layer);
+    free(o->out);
+    free(o->overlay);
     free(o->raw);
 }

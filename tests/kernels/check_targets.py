@@ -61,7 +61,7 @@ def requests(arguments, scratch):
         [arguments.layers, "--plan-only"] + files,
         [arguments.deconv, "project", model, picture, "-o", image],
         [arguments.deconv, "project", model, picture, "--rule", "guided", "-o", image],
-        [arguments.deconv, "occlude", model, picture, "--patch", "48", "--stride", "48"],
+        [arguments.deconv, "occlude", model, picture, "--patch", "48", "--stride", "48", "-o", image],
     ]
     wanted = {}
     for like in LIKES:
