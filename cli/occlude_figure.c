@@ -17,6 +17,9 @@ enum {
     PATCH_COLOUR = 0xffd000
 };
 
+/* Of probabilities, between the ends of their colours. */
+#define LEAST_PROB 0.05
+
 typedef struct figure {
     session *s;
     const occlude_options *o;
@@ -118,7 +121,9 @@ static bool draw_places(const figure *f, const plot_axes *a, const uint32_t *col
     return rgb != NULL;
 }
 
-static plot_scale scale_of(const float *values, int64_t count)
+/* From the smallest to the largest, and not less than `least` apart: what hardly changes looks so.
+ */
+static plot_scale scale_of(const float *values, int64_t count, double least)
 {
     plot_scale scale = {(double)values[0], (double)values[0], PLOT_MAP_SEQUENTIAL};
 
@@ -126,6 +131,8 @@ static plot_scale scale_of(const float *values, int64_t count)
         scale.from = (double)values[i] < scale.from ? (double)values[i] : scale.from;
         scale.to = (double)values[i] > scale.to ? (double)values[i] : scale.to;
     }
+    if (scale.to - scale.from < least)
+        scale.from = scale.to - least;
     return scale;
 }
 
@@ -135,7 +142,7 @@ static bool draw_values(const figure *f, int column, int row, uint32_t map, cons
 {
     const float *values = deconv_occlusion_values(f->w->result, f->w->first + map);
     int64_t count = f->w->info.rows * f->w->info.columns;
-    plot_scale scale = scale_of(values, count);
+    plot_scale scale = scale_of(values, count, map == FIGURE_PROB ? LEAST_PROB : 0);
     plot_axes a = pixel_axes(f, title, panel_box(column, row));
     uint32_t *colour = malloc((size_t)count * sizeof *colour);
     bool done;
@@ -371,7 +378,7 @@ bool occlude_draw(session *s, const occlude_options *o, const occluded *w)
         draw_picture(&f);
         plot_fit_text(f.p, PLOT_NORMAL, PANEL / 2.5, layer.name, name, sizeof name);
         snprintf(title, sizeof title, "(b) activity of %s, map %lld", name, (long long)map.unit);
-        done = draw_values(&f, 1, 0, FIGURE_ACTIVITY, title, "sum over the map");
+        done = draw_values(&f, 1, 0, FIGURE_ACTIVITY, title, "sum");
     }
     done = done && draw_projection(&f, &map);
     if (done) {

@@ -65,7 +65,7 @@ static bool draw(session *s, const occlude_options *o, const occluded *w, const 
                  info->width, info->height);
     plot_axes_draw(p, &a);
     plot_colour_bar(p, (plot_box){a.box.x + a.box.width + MARGIN, a.box.y, BAR, a.box.height},
-                    &scale, "average over the patches");
+                    &scale, "average");
     done = plot_write(s, p, o->overlay);
     plot_destroy(p);
     return done;
