@@ -18,7 +18,8 @@
 
 /* As lib/analysis/windows.h has it, field for field. */
 typedef struct gather_shape {
-    int count, slot;        /* places, and the picture of `to` that the first one becomes */
+    int count; /* places, from place `skip` of the batch on; the first becomes picture `slot` of */
+    int slot, skip;         /* `to` */
     int map_h, map_w;       /* of the value that is read */
     int window_h, window_w; /* of its windows */
     int to_h, to_w;         /* of what is written */
@@ -84,12 +85,12 @@ __kernel void gather_blocks(__global const float *restrict base,
                             __global const int2 *restrict origins, const gather_shape s)
 {
     const int z = (int)get_global_id(0), taken = (s.taken + TO - 1) / TO;
-    const int place = z / taken, block = z % taken, source = s.first / FROM + block;
+    const int place = s.skip + z / taken, block = z % taken, source = s.first / FROM + block;
 
-    if (place >= s.count)
+    if (z / taken >= s.count)
         return;
     const int blocks = (s.channels + FROM - 1) / FROM, to_blocks = (s.to_channels + TO - 1) / TO;
-    const size_t goes = (size_t)(s.slot + place) * to_blocks + s.to_first / TO + block;
+    const size_t goes = (size_t)(s.slot + z / taken) * to_blocks + s.to_first / TO + block;
     const size_t cut = ((size_t)place * blocks + source) * s.window_h * s.window_w;
     __global float *out = to + goes * s.to_h * s.to_w * TO;
 
@@ -116,16 +117,17 @@ __kernel void gather_channels(__global const float *restrict base,
                               __global const float *restrict window, __global float *restrict to,
                               __global const int2 *restrict origins, const gather_shape s)
 {
-    const int z = (int)get_global_id(0), place = z / s.taken, c = z % s.taken;
+    const int z = (int)get_global_id(0), place = s.skip + z / s.taken, c = z % s.taken;
 
-    if (place >= s.count)
+    if (z / s.taken >= s.count)
         return;
     const int blocks = (s.channels + FROM - 1) / FROM, from = s.first + c, goes = s.to_first + c;
     const int to_blocks = (s.to_channels + TO - 1) / TO;
     const size_t clean = (size_t)(from / FROM) * s.map_h * s.map_w;
     const size_t cut = ((size_t)place * blocks + from / FROM) * s.window_h * s.window_w;
     __global float *out =
-        to + ((size_t)(s.slot + place) * to_blocks + goes / TO) * s.to_h * s.to_w * TO + goes % TO;
+        to + ((size_t)(s.slot + z / s.taken) * to_blocks + goes / TO) * s.to_h * s.to_w * TO +
+        goes % TO;
 
     for (int y = 0; y < s.to_h; y++, out += s.to_w * TO) {
         const row_cut r = cut_row(origins, &s, place, y, window != 0);

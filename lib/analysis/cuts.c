@@ -10,7 +10,7 @@
 #define WORTH_CUTTING 0.9
 
 /* More cuts must save at least this share of the work. */
-#define WORTH_ANOTHER 0.02
+#define WORTH_ANOTHER 0.01
 
 /* Candidates for the borders between cuts: their number squared is looked at. */
 enum { MOST_BORDERS = 256 };

@@ -548,15 +548,16 @@ done:
     return status;
 }
 
-deconv_status forward_assemble(forward *f, int value, int64_t count, int64_t first, int64_t taken,
-                               int block, const buffer *to, int64_t slot)
+deconv_status forward_assemble(forward *f, int value, const landing *l, int64_t first,
+                               int64_t taken, int block, const buffer *to)
 {
     const graph_value *v = &f->change->graph->value[value];
     gather_shape shape = gather_of(f, value, -1);
     deconv_status status = DECONV_OK;
 
-    shape.count = (int32_t)count;
-    shape.slot = (int32_t)slot;
+    shape.count = (int32_t)l->count;
+    shape.slot = (int32_t)l->slot;
+    shape.skip = (int32_t)l->first;
     shape.first = (int32_t)first;
     shape.taken = shape.to_channels = (int32_t)taken;
     TRY(gather_prepare(f->gatherer, v->block, block));

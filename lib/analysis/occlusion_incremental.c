@@ -3,11 +3,13 @@
 #include "occlusion.h"
 #include "windows.h"
 
+#include <string.h>
+
 /* Places at a time through windows, and through what needs whole maps. */
 enum { MOST_WINDOWS = 32, MOST_WHOLE = 64 };
 
 /* Cuts of an axis: sizes of windows that are told apart, as long as this many places share them. */
-enum { MOST_CUTS = 6, PLACES_A_PAIR = 16 };
+enum { MOST_CUTS = 8, PLACES_A_PAIR = 16 };
 
 /* Windows of all places must take less than this share of the plain sweep's work: they cost copies
  * beside it. */
@@ -34,7 +36,8 @@ typedef struct incremental {
     float **values;
     int64_t *index; /* [whole] which places are in the tail */
     int64_t filled;
-    int64_t *pair; /* [2 * windows] */
+    int64_t *pair;  /* [2 * windows] rows and columns of the windows at hand, in their cuts */
+    int64_t *place; /* [windows] and which places these are */
     int64_t done;
 } incremental;
 
@@ -157,6 +160,7 @@ static deconv_status plan(incremental *k)
     TRY(sweep_alloc_values(s, k->whole, &k->values));
     TRY_ALLOC(k->index, s->ctx, (size_t)k->whole);
     TRY_ALLOC(k->pair, s->ctx, 2 * (size_t)k->windows);
+    TRY_ALLOC(k->place, s->ctx, (size_t)k->windows);
 done:
     return status;
 }
@@ -183,6 +187,7 @@ static void release(incremental *k)
     mem_free(s->ctx, k->spans);
     mem_free(s->ctx, k->index);
     mem_free(s->ctx, k->pair);
+    mem_free(s->ctx, k->place);
 }
 
 /* ---- Running ---- */
@@ -223,7 +228,8 @@ done:
     return status;
 }
 
-/* `count` places of a pair of cuts, in k->pair, whose places in the sweep are in k->index. */
+/* `count` places of a pair of cuts, in k->pair and k->place. What needs whole maps runs whenever as
+ * many are together as go at a time. */
 static deconv_status run_windows(incremental *k, forward *f, int64_t count)
 {
     sweep *s = k->s;
@@ -231,12 +237,19 @@ static deconv_status run_windows(incremental *k, forward *f, int64_t count)
 
     TRY(sweep_progress(s, 1 + k->done));
     TRY(forward_run(f, k->pair, count));
-    TRY(tail_take(k->tail, f, count, k->filled));
-    for (int p = 0; p < s->n_probe; p++)
-        if (k->taken[p] && k->change->state[s->probe[p].value] != CHANGE_WHOLE)
-            TRY(forward_assemble(f, s->probe[p].value, count, s->probe[p].from, s->probe[p].count,
-                                 1, k->taken[p], k->filled));
-    k->filled += count;
+    for (landing l = {0}; l.first < count; l.first += l.count) {
+        l.slot = k->filled;
+        l.count = count - l.first < k->whole - k->filled ? count - l.first : k->whole - k->filled;
+        TRY(tail_take(k->tail, f, &l));
+        for (int p = 0; p < s->n_probe; p++)
+            if (k->taken[p] && k->change->state[s->probe[p].value] != CHANGE_WHOLE)
+                TRY(forward_assemble(f, s->probe[p].value, &l, s->probe[p].from, s->probe[p].count,
+                                     1, k->taken[p]));
+        memcpy(k->index + k->filled, k->place + l.first, (size_t)l.count * sizeof *k->index);
+        k->filled += l.count;
+        if (k->filled == k->whole)
+            TRY(flush(k));
+    }
     k->done += count;
 done:
     return status;
@@ -257,15 +270,12 @@ static deconv_status run_pair(incremental *k, const cut *rows, const cut *column
     for (int64_t first = 0; first < places; first += part) {
         int64_t count = places - first < part ? places - first : part;
 
-        if (k->filled + count > k->whole)
-            TRY(flush(k));
         for (int64_t i = 0; i < count; i++) {
             int64_t row = (first + i) / columns->count, column = (first + i) % columns->count;
 
             k->pair[2 * i] = row;
             k->pair[2 * i + 1] = column;
-            k->index[k->filled + i] =
-                1 + rows->index[row] * s->result->info.columns + columns->index[column];
+            k->place[i] = 1 + rows->index[row] * s->result->info.columns + columns->index[column];
         }
         TRY(run_windows(k, f, count));
     }

@@ -199,7 +199,7 @@ void tail_free(tail *t)
     mem_free(t->ctx, t);
 }
 
-deconv_status tail_take(tail *t, forward *f, int64_t count, int64_t slot)
+deconv_status tail_take(tail *t, forward *f, const landing *l)
 {
     deconv_status status = DECONV_OK;
 
@@ -209,10 +209,9 @@ deconv_status tail_take(tail *t, forward *f, int64_t count, int64_t slot)
         if (!t->change->in_tail[v])
             continue;
         if (t->value[v])
-            TRY(forward_assemble(f, v, count, 0, channels, t->value[v]->block, t->value[v]->data,
-                                 slot));
+            TRY(forward_assemble(f, v, l, 0, channels, t->value[v]->block, t->value[v]->data));
         if (t->rows[v])
-            TRY(forward_assemble(f, v, count, 0, channels, 1, t->rows[v]->data, slot));
+            TRY(forward_assemble(f, v, l, 0, channels, 1, t->rows[v]->data));
     }
 done:
     return status;

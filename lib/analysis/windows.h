@@ -69,7 +69,8 @@ void cuts_work(const change *c, const cuts *rows, const cuts *columns, double *w
 
 /* As cl/windows.cl has it, field for field. */
 typedef struct gather_shape {
-    int32_t count, slot;
+    int32_t count;
+    int32_t slot, skip;
     int32_t map_h, map_w;
     int32_t window_h, window_w;
     int32_t to_h, to_w;
@@ -123,10 +124,14 @@ deconv_status forward_create(const change *c, const tensor *const *base, const b
 void forward_free(forward *f);
 /* Places `places` (row and column within the cuts, in turn), `count` of them, at most f->batch. */
 deconv_status forward_run(forward *f, const int64_t *places, int64_t count);
-/* Whole maps of a value for the `count` places of the last run into `to`, from picture `slot` on:
- * channels first..first+taken in the layout `block`. */
-deconv_status forward_assemble(forward *f, int value, int64_t count, int64_t first, int64_t taken,
-                               int block, const buffer *to, int64_t slot);
+/* Places of the last run, and the picture that the first of them becomes. */
+typedef struct landing {
+    int64_t first, count, slot;
+} landing;
+
+/* Whole maps of a value into `to`: channels first..first+taken in the layout `block`. */
+deconv_status forward_assemble(forward *f, int value, const landing *l, int64_t first,
+                               int64_t taken, int block, const buffer *to);
 
 /* ---- tail.c: whole tensors ---- */
 
@@ -148,8 +153,8 @@ deconv_status tail_bytes(const change *c, const int *wanted, int count, uint64_t
 deconv_status tail_create(deconv_net *net, const change *c, const tensor *const *base,
                           int64_t batch, const int *wanted, int count, tail **out);
 void tail_free(tail *t);
-/* The last places of `f` become pictures slot.. of the tail. */
-deconv_status tail_take(tail *t, forward *f, int64_t count, int64_t slot);
+/* Places of the last run of `f` become pictures of the tail. */
+deconv_status tail_take(tail *t, forward *f, const landing *l);
 deconv_status tail_run(tail *t);
 
 #endif
