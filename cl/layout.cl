@@ -105,3 +105,19 @@ __kernel void clip_windows(__global float *signal, __global const int *restrict 
             cell[l] = 0.0f;
     }
 }
+
+/* Seed s of a batch, a cell of channel units[s] in its window. One work-item: one seed. */
+__kernel void plant_seeds(__global float *restrict signal, __global const int *restrict seeds,
+                          __global const int *restrict units, __global const float *restrict values,
+                          const window_frame f, const int count, const int planes, const int block)
+{
+    const int s = (int)get_global_id(0);
+
+    if (s >= count)
+        return;
+    const int row = seeds[4 * s + 1] * (1 - f.jump[0]) - f.offset[0];
+    const int column = seeds[4 * s + 2] * (1 - f.jump[1]) - f.offset[1];
+    const size_t plane = (size_t)s * planes + units[s] / block;
+
+    signal[((plane * f.size[0] + row) * f.size[1] + column) * block + units[s] % block] = values[s];
+}

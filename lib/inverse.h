@@ -55,6 +55,9 @@ typedef struct inverse {
     int64_t count;       /* of them */
     window_frame *frame; /* [n_value] */
     buffer *seeds;       /* [count] window_seed */
+    buffer *units;       /* [count] int: the channel of signal[from] that each seed is in */
+    buffer *values;      /* [count] what each starts with */
+    kernel *plant;       /* puts them into signal[from] */
     kernel *clip;        /* clears what lies outside the maps */
     seed_span seed_span; /* of the seeds at hand */
 } inverse;
@@ -70,9 +73,10 @@ deconv_status inverse_takes_windows(const deconv_trace *trace, const inverse_key
 deconv_status inverse_create(deconv_trace *trace, const inverse_key *key, inverse **out);
 deconv_status inverse_prepare(deconv_trace *trace, const inverse_key *key, inverse **out);
 
-/* Puts `count` seeds, at most way->count, in place and clears the windows of signal[from]; the rest
- * of the batch repeats the last seed with a signal of zero. */
-deconv_status inverse_set_seeds(inverse *way, const window_seed *seeds, int64_t count);
+/* Begins a pass from `count` seeds, at most way->count, each with `values` in its unit of
+ * signal[from], which is zero elsewhere. The rest of the batch repeats the last seed with zero. */
+deconv_status inverse_set_seeds(inverse *way, const window_seed *seeds, const int64_t *units,
+                                const float *values, int64_t count);
 
 /* Carries the signal in way->signal[from] to way->signal[to]. Enqueues only. `watch` may be NULL.
  */

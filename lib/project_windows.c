@@ -65,33 +65,23 @@ typedef struct batch {
 
 static deconv_status plant(const batch *b, inverse *way)
 {
-    const tensor *first = way->signal[way->key.from];
-    const window_frame *f = &way->frame[way->key.from];
-    int64_t map = (int64_t)f->size[0] * f->size[1];
-    int64_t blocks = (first->shape.dim[1] + first->block - 1) / first->block;
     deconv_status status = DECONV_OK;
     window_seed *seeds = NULL;
+    float *values = NULL;
 
     TRY_ALLOC(seeds, way->ctx, (size_t)b->count);
+    TRY_ALLOC(values, way->ctx, (size_t)b->count);
     for (int64_t i = 0; i < b->count; i++) {
         const deconv_projection_info *s = &b->job->infos[b->seed[i]];
 
         seeds[i] =
             (window_seed){(int32_t)s->item, (int32_t)s->y, (int32_t)s->x, (int32_t)b->seed[i]};
+        values[i] = seed_value(b->job, s);
     }
-    TRY(inverse_set_seeds(way, seeds, b->count));
-    for (int64_t i = 0; i < b->count; i++) {
-        const deconv_projection_info *s = &b->job->infos[b->seed[i]];
-        int64_t y = s->y - (s->y * f->jump[0] + f->offset[0]);
-        int64_t x = s->x - (s->x * f->jump[1] + f->offset[1]);
-        int64_t plane = i * blocks + b->unit[i] / first->block;
-        int64_t at = (plane * map + y * f->size[1] + x) * first->block + b->unit[i] % first->block;
-        float value = seed_value(b->job, s);
-
-        TRY(buffer_write(way->ctx, first->data, (size_t)at * sizeof value, sizeof value, &value));
-    }
+    TRY(inverse_set_seeds(way, seeds, b->unit, values, b->count));
 done:
     mem_free(way->ctx, seeds);
+    mem_free(way->ctx, values);
     return status;
 }
 

@@ -345,7 +345,8 @@ static box activation_needs(const op *op, int output, const box *out, int input)
         .init = activation_init, .shape = activation_shape, .plan = activation_plan,               \
         .release = activation_release, .forward = activation_forward,                              \
         .inverse = activation_inverse, .reach = activation_reach, .needs = activation_needs,       \
-        .keeps = activation_keeps, .blocks = activation_blocks, .frame = activation_frame          \
+        .keeps = activation_keeps, .blocks = activation_blocks, .frame = activation_frame,         \
+        .spread = spread_cell                                                                      \
     }
 
 const op_class op_relu = {.type = "Relu",
@@ -363,7 +364,8 @@ const op_class op_relu = {.type = "Relu",
                           .needs = needs_same,
                           .keeps = relu_keeps,
                           .blocks = blocks_alike,
-                          .frame = frame_same};
+                          .frame = frame_same,
+                          .spread = spread_cell};
 
 const op_class op_activations[OP_ACTIVATIONS] = {
     ACTIVATION("LeakyRelu", 1), ACTIVATION("ThresholdedRelu", 1),

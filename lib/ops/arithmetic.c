@@ -298,7 +298,7 @@ static box arithmetic_needs(const op *op, int output, const box *out, int input)
         .plan = arithmetic_plan, .release = arithmetic_release, .forward = arithmetic_forward,     \
         .inverse = arithmetic_inverse, .reach = arithmetic_reach, .needs = arithmetic_needs,       \
         .keeps = arithmetic_keeps, .passes_signal = arithmetic_passes,                             \
-        .blocks = arithmetic_blocks, .frame = arithmetic_frame, .rectifies = (BITS)                \
+        .blocks = arithmetic_blocks, .frame = arithmetic_frame, .spread = spread_cell, .rectifies = (BITS)                \
     }
 
 const op_class op_arithmetic[OP_ARITHMETIC] = {

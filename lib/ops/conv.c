@@ -100,6 +100,7 @@ deconv_status conv_run_back(convolution *c, const op_pass *pass)
     return convolution_run(c, &(conv_operands){.src = pass->signal_out[0]->data,
                                                .weights = pass->in[1]->data,
                                                .dst = pass->signal_in[0]->data,
+                                               .units = pass->windows ? pass->windows->units : NULL,
                                                .relu = pass->rectify});
 }
 
@@ -386,11 +387,13 @@ static bool conv_frame(const op *op, deconv_rule rule, uint32_t flags, const win
 
 static deconv_status conv_plan_windows(op *op, const windows *w, void **plan)
 {
-    const conv_task task = window_task(op, &w->out, &w->in, w->count);
+    conv_task task = window_task(op, &w->out, &w->in, w->count);
     convolution *adjoint = NULL;
     deconv_status status = DECONV_OK;
 
     *plan = NULL;
+    task.one_channel = w->spread != ANYWHERE;
+    task.one_cell = w->spread == IN_CELL;
     TRY(convolution_create(&task, op->weight[1]->data, &adjoint));
     *plan = adjoint;
 done:
@@ -401,6 +404,14 @@ static void conv_release_windows(op *op, void *plan)
 {
     (void)op;
     convolution_free(plan);
+}
+
+/* Depthwise, a channel meets itself alone. */
+static signal_spread conv_spread(const op *op)
+{
+    const conv_problem *p = &((const conv *)op->state)->problem;
+
+    return p->groups == p->in_channels && p->groups == p->out_channels ? IN_CHANNEL : ANYWHERE;
 }
 
 static box conv_needs(const op *op, int output, const box *out, int input)
@@ -443,6 +454,7 @@ const op_class op_conv = {
     .rectifies = RECTIFIES_FORWARD | RECTIFIES_BACK,
     .writes_slices = true,
     .frame = conv_frame,
+    .spread = conv_spread,
     .plan_windows = conv_plan_windows,
     .release_windows = conv_release_windows,
 };

@@ -178,7 +178,8 @@ const op_class op_batch_normalization = {.type = "BatchNormalization",
                                          .reach = batch_norm_reach,
                                          .needs = batch_norm_needs,
                                          .blocks = blocks_alike,
-                                         .frame = frame_same};
+                                         .frame = frame_same,
+                                         .spread = spread_cell};
 
 /* ---- LRN ---- */
 
@@ -354,4 +355,5 @@ const op_class op_lrn = {.type = "LRN",
                          .keeps = lrn_keeps,
                          .passes_signal = lrn_passes,
                          .blocks = blocks_alike,
-                         .frame = lrn_frame};
+                         .frame = lrn_frame,
+                         .spread = spread_cell};

@@ -404,3 +404,15 @@ op_blocks blocks_alike(const op *op, int block)
     (void)block;
     return BLOCKS_ALIKE;
 }
+
+signal_spread spread_cell(const op *op)
+{
+    (void)op;
+    return IN_CELL;
+}
+
+signal_spread spread_channel(const op *op)
+{
+    (void)op;
+    return IN_CHANNEL;
+}

@@ -122,6 +122,9 @@ struct op_class {
      * output's; false where this operator's inverse needs whole tensors. NULL: always. */
     bool (*frame)(const op *op, deconv_rule rule, uint32_t flags, const window_frame *out,
                   window_frame *in);
+    /* What becomes of a signal in one cell of one channel: the same, something in that channel, or
+     * anything. NULL: anything. */
+    signal_spread (*spread)(const op *op);
     /* What an inverse over `w->count` windows of these frames needs besides plan_inverse; handed
      * back as windows.plan and released by release_windows. NULL: nothing. */
     deconv_status (*plan_windows)(op *op, const windows *w, void **plan);
@@ -215,5 +218,8 @@ box reach_all(const op *op, int input, const box *in, int output);
 bool frame_same(const op *op, deconv_rule rule, uint32_t flags, const window_frame *out,
                 window_frame *in);
 op_blocks blocks_alike(const op *op, int block);
+/* op_class.spread of operators that work cell by cell, and of those that mix cells only. */
+signal_spread spread_cell(const op *op);
+signal_spread spread_channel(const op *op);
 
 #endif

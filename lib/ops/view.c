@@ -340,7 +340,8 @@ done:
 /* Maps stay maps: in any layout, and windows of them too. */
 #define SAME(...)                                                                                  \
     {                                                                                              \
-        VIEW_FUNCTIONS(__VA_ARGS__), .blocks = blocks_alike, .frame = frame_same                   \
+        VIEW_FUNCTIONS(__VA_ARGS__), .blocks = blocks_alike, .frame = frame_same,                  \
+            .spread = spread_cell                                                                  \
     }
 
 const op_class op_reshape = VIEW("Reshape", 2, nothing_to_read, reshape_shape);
