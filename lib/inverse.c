@@ -1,6 +1,7 @@
 /* The pass back through the graph. At a value with several consumers their signals are added before
  * its producer's own inverse (DESIGN, the inverse rules). Seeds and results are project.c's. */
 #include "inverse_frames.h"
+#include "inverse_twin.h"
 
 #include "ops/strided_copy.h"
 
@@ -55,7 +56,7 @@ typedef struct planner {
     frames frames;  /* where the pass carries windows */
     span *spans;    /* [n_value + what is delivered] */
     int *extra_of;  /* value that each delivery goes to */
-    int *extra_node; /* and the node it comes from */
+    window_frame *extra_frame; /* and in which frame */
     int *extra_block;
     int n_extra;
 } planner;
@@ -76,7 +77,7 @@ static deconv_status start_planner(inverse *way, planner *p)
     TRY(frames_create(way->ctx, g, &p->frames));
     TRY_ALLOC(p->spans, way->ctx, (size_t)g->n_value + operands);
     TRY_ALLOC(p->extra_of, way->ctx, operands + 1);
-    TRY_ALLOC(p->extra_node, way->ctx, operands + 1);
+    TRY_ALLOC(p->extra_frame, way->ctx, operands + 1);
     TRY_ALLOC(p->extra_block, way->ctx, operands + 1);
     for (int v = 0; v < g->n_value; v++)
         p->root[v] = v;
@@ -101,7 +102,7 @@ static void free_planner(deconv_ctx *ctx, planner *p)
     frames_free(ctx, &p->frames);
     mem_free(ctx, p->spans);
     mem_free(ctx, p->extra_of);
-    mem_free(ctx, p->extra_node);
+    mem_free(ctx, p->extra_frame);
     mem_free(ctx, p->extra_block);
 }
 
@@ -118,9 +119,14 @@ static bool is_native(const inverse *way, const planner *p, int n, int i)
 {
     const graph_node *node = &way->graph->node[n];
     int v = node->in[i];
+    window_frame written;
 
-    return node->op->in_block[i] == way->graph->value[v].block &&
-           (!way->key.windows || frame_equal(&p->frames.value[v], &p->frames.written[n]));
+    if (node->op->in_block[i] != way->graph->value[v].block)
+        return false;
+    if (!way->key.windows)
+        return true;
+    written = frames_written(&p->frames, way->graph, n, i);
+    return frame_equal(&p->frames.value[v], &written);
 }
 
 /* The Relu below is done by the step that writes its only signal. */
@@ -164,7 +170,8 @@ static bool can_share(const inverse *way, const planner *p, const inverse_step *
         if (node->in[i] >= 0 && p->on_way[node->in[i]])
             return false;
     return y >= 0 && p->reached[y] && is_native(way, p, step->node, 0) &&
-           (!way->key.windows || frame_equal(&p->frames.value[x], &p->frames.value[y]));
+           (!way->key.windows || frame_equal(&p->frames.value[x], &p->frames.value[y]) ||
+            (frame_is_whole(&p->frames.value[x]) && frame_is_whole(&p->frames.value[y])));
 }
 
 /* Lifetimes of the signals that step `k` reads and writes. */
@@ -189,7 +196,8 @@ static void plan_step(const inverse *way, planner *p, int k)
             continue;
         if (p->reached[v] || !is_native(way, p, step->node, i)) {
             p->spans[g->n_value + p->n_extra] = (span){.first = k, .last = k};
-            p->extra_node[p->n_extra] = step->node;
+            if (way->key.windows)
+                p->extra_frame[p->n_extra] = frames_written(&p->frames, g, step->node, i);
             p->extra_block[p->n_extra] = node->op->in_block[i];
             p->extra_of[p->n_extra++] = v;
         }
@@ -265,16 +273,39 @@ static deconv_status plan_steps(inverse *way, planner *p)
         if (p->reached[v] && p->root[v] == v)
             TRY(count_bytes(way, v, &p->frames.value[v], g->value[v].block, &p->spans[v].bytes));
     for (int e = 0; e < p->n_extra; e++)
-        TRY(count_bytes(way, p->extra_of[e], &p->frames.written[p->extra_node[e]], p->extra_block[e],
+        TRY(count_bytes(way, p->extra_of[e], &p->extra_frame[e], p->extra_block[e],
                         &p->spans[g->n_value + e].bytes));
 done:
     return status;
 }
 
-/* How many windows at a time; the storage then holds so many. */
-static void choose_count(inverse *way)
+/* What a node's twin is made for; NULL: whole signals. */
+static const window_frame *twin_frame(const planner *p, int n)
 {
-    uint64_t each = 0, largest = 1;
+    return p->frames.kind[n] == FRAME_TWIN ? &p->frames.written[n] : NULL;
+}
+
+/* Bytes for each window that the steps take besides the signals. */
+static uint64_t twins_bytes(const inverse *way, const planner *p)
+{
+    uint64_t most = 0;
+
+    for (int k = 0; k < way->n_step; k++) {
+        int n = way->step[k].node;
+        uint64_t bytes = 0;
+
+        if (!way->step[k].shares && p->frames.kind[n] != FRAME_OWN)
+            bytes = twin_bytes(way->graph, &way->graph->node[n], way->key.rule, way->key.flags,
+                               twin_frame(p, n));
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
+/* How many windows at a time; the storage then holds so many. */
+static void choose_count(inverse *way, const planner *p)
+{
+    uint64_t each = twins_bytes(way, p), largest = each > 1 ? each : 1;
 
     for (int i = 0; i < way->storage.count; i++) {
         each += way->storage.bytes[i];
@@ -308,7 +339,7 @@ static deconv_status make_signals(inverse *way, const planner *p)
     way->storage.ctx = way->ctx;
     TRY(storage_plan(&way->storage, p->spans, g->n_value + p->n_extra));
     if (way->key.windows)
-        choose_count(way);
+        choose_count(way, p);
     TRY(storage_allocate(&way->storage, "signals"));
     TRY_ALLOC(way->signal, way->ctx, (size_t)g->n_value);
     TRY_ALLOC(way->extra, way->ctx, (size_t)p->n_extra + 1);
@@ -317,7 +348,7 @@ static deconv_status make_signals(inverse *way, const planner *p)
             TRY(make_signal(way, v, &p->frames.value[v], g->value[v].block, p->spans[p->root[v]].slot,
                             &way->signal[v]));
     for (int e = 0; e < p->n_extra; e++) {
-        TRY(make_signal(way, p->extra_of[e], &p->frames.written[p->extra_node[e]], p->extra_block[e],
+        TRY(make_signal(way, p->extra_of[e], &p->extra_frame[e], p->extra_block[e],
                         p->spans[g->n_value + e].slot, &way->extra[e]));
         way->n_extra++;
     }
@@ -343,6 +374,8 @@ static deconv_status bind_input(inverse *way, const planner *p, inverse_step *st
         d->to = way->signal[v];
         d->add = written[v];
         d->plain = native;
+        if (way->key.windows)
+            d->frame = frames_written(&p->frames, g, step->node, i);
         if (!native)
             TRY(mover_create(way->ctx, g->value[v].shape.dim[1], node->op->in_block[i],
                              g->value[v].block, &d->mover));
@@ -415,7 +448,10 @@ static deconv_status plan_operators(inverse *way, const planner *p)
                                   .in = p->frames.written[step->node],
                                   .spread = p->frames.spread[node->out[0]],
                                   .units = way->units};
-        if (class->plan_windows)
+        if (p->frames.kind[step->node] != FRAME_OWN)
+            TRY(twin_create(way->graph, node, way->key.rule, way->key.flags,
+                            twin_frame(p, step->node), &step->windows, &way->room, &step->twin));
+        else if (class->plan_windows)
             TRY(class->plan_windows(node->op, &step->windows, &step->windows.plan));
     }
     if (p->n_extra)
@@ -459,6 +495,7 @@ static void free_step(inverse *way, inverse_step *step)
 
     if (step->windows.plan)
         node->op->class->release_windows(node->op, step->windows.plan);
+    twin_free(step->twin);
     for (int i = 0; step->delivery && i < node->n_in; i++)
         mover_release(&step->delivery[i].mover);
     mem_free(way->ctx, (void *)step->signal_out);
@@ -483,6 +520,7 @@ void inverse_free(inverse *way)
     buffer_free(way->seeds);
     buffer_free(way->units);
     buffer_free(way->values);
+    twin_room_free(&way->room);
     storage_free(&way->storage);
     mem_free(way->ctx, way->frame);
     mem_free(way->ctx, way->signal);
@@ -652,7 +690,7 @@ static deconv_status deliver(const inverse *way, const inverse_step *step, int i
         return add_into(way->add, from, to, layout_floats(&d->to->shape, d->to->block));
     if (!way->key.windows)
         return mover_run(&d->mover, &d->to->shape, from, to, d->add);
-    return mover_run_windows(&d->mover, &step->windows, &step->windows.in, from, &way->frame[value],
+    return mover_run_windows(&d->mover, &step->windows, &d->frame, from, &way->frame[value],
                              to, d->add, false);
 }
 
@@ -673,7 +711,10 @@ static deconv_status run_step(deconv_trace *trace, inverse *way, const inverse_s
     if (step->shares)
         goto done;
     trace_operands(trace, node, false);
-    TRY(node->op->class->inverse(node->op, &pass));
+    if (step->twin)
+        TRY(twin_run(step->twin, &step->windows, &way->room, &pass));
+    else
+        TRY(node->op->class->inverse(node->op, &pass));
     for (int i = 0; i < node->n_in; i++) {
         if (!step->signal_in[i])
             continue;

@@ -3,13 +3,14 @@
 #ifndef DECONV_LIB_INVERSE_H
 #define DECONV_LIB_INVERSE_H
 
-#include "trace.h"
+#include "inverse_twin.h"
 
 /* How a signal that a node has written reaches the one it is part of. */
 typedef struct delivery {
     tensor *to; /* NULL: it was written in place */
     bool add;   /* to what other consumers sent before */
     bool plain; /* same layout, same frame */
+    window_frame frame; /* what was written */
     mover mover;
 } delivery;
 
@@ -22,6 +23,7 @@ typedef struct inverse_step {
     tensor **signal_in;        /* [n_in] what the node writes; NULL where nothing is wanted */
     delivery *delivery;        /* [n_in] */
     windows windows;           /* where the pass carries windows */
+    twin *twin;                /* what does the node's work then; NULL: its own operator */
 } inverse_step;
 
 /* Which pass: what decides how it is planned. */
@@ -54,6 +56,7 @@ typedef struct inverse {
     /* Windows only. */
     int64_t count;       /* of them */
     window_frame *frame; /* [n_value] */
+    twin_room room;      /* of the steps' twins */
     buffer *seeds;       /* [count] window_seed */
     buffer *units;       /* [count] int: the channel of signal[from] that each seed is in */
     buffer *values;      /* [count] what each starts with */

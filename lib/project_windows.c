@@ -39,12 +39,14 @@ static bool step_down(const graph *g, const graph_node *node, start *s)
     return false;
 }
 
-/* With several inputs a branch need not lead to the one that is projected to. */
-static start find_start(const graph *g, int value, int64_t unit)
+/* With several inputs a branch need not lead to the one that is projected to; and a function that is
+ * applied to signals may make one out of nothing in a branch that none comes to. */
+static start find_start(const graph *g, const inverse_key *key, int64_t unit)
 {
-    start s = {value, unit};
+    bool lifts = key->rule == DECONV_RULE_DECONVNET && key->flags & DECONV_INVERSE_APPLY_F;
+    start s = {key->from, unit};
 
-    while (g->model->n_input == 1) {
+    while (g->model->n_input == 1 && !lifts) {
         int producer = g->value[s.value].producer;
 
         if (producer < 0 || !hands_down(g->node[producer].op) ||
@@ -139,7 +141,9 @@ static deconv_status look_at_step(const inverse *way, const inverse_step *step, 
     int64_t count = w->batch->count;
     deconv_status status = DECONV_OK;
 
-    memset(&w->alive[node->out[0] * count], 0, (size_t)count * sizeof(bool));
+    for (int i = 0; i < node->n_out; i++)
+        if (node->out[i] >= 0)
+            memset(&w->alive[node->out[i] * count], 0, (size_t)count * sizeof(bool));
     for (int i = 0; i < node->n_in; i++)
         if (step->signal_in[i])
             TRY(look(way, node->in[i], w));
@@ -248,7 +252,7 @@ deconv_status project_windows(job *j, const inverse_key *key)
     TRY_ALLOC(unit, j->trace->ctx, (size_t)j->count);
     TRY_ALLOC(done_before, j->trace->ctx, (size_t)j->count);
     for (uint64_t i = 0; i < j->count; i++)
-        starts[i] = find_start(g, key->from, j->infos[i].unit);
+        starts[i] = find_start(g, key, j->infos[i].unit);
     for (uint64_t i = 0; i < j->count; i++) {
         batch group = {j, seed, unit, 0};
 

@@ -25,7 +25,8 @@ bool frame_equal(const window_frame *a, const window_frame *b);
  * together, or where a window would be about as large. */
 window_frame frame_union(const window_frame *a, const window_frame *b, const shape *map);
 window_frame frame_clip(const window_frame *f, const shape *map);
-/* (count, C, h, w), or (count, C, w): the shape of `count` windows of a value of shape `map`. */
+/* (count, C, h, w), or (count, C, w): the shape of `count` windows of a value of shape `map`, which
+ * may have any other rank where the windows are whole. */
 deconv_status frame_shape(deconv_ctx *ctx, const window_frame *f, const shape *map, int64_t count,
                           shape *out);
 /* Height of a map; 1 for (N, C, W). */

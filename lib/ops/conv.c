@@ -407,10 +407,12 @@ static void conv_release_windows(op *op, void *plan)
 }
 
 /* Depthwise, a channel meets itself alone. */
-static signal_spread conv_spread(const op *op)
+static signal_spread conv_spread(const op *op, deconv_rule rule, uint32_t flags)
 {
     const conv_problem *p = &((const conv *)op->state)->problem;
 
+    (void)rule;
+    (void)flags;
     return p->groups == p->in_channels && p->groups == p->out_channels ? IN_CHANNEL : ANYWHERE;
 }
 
