@@ -49,13 +49,13 @@ done:
 /* ---- Planning ---- */
 
 typedef struct planner {
-    bool *on_way;          /* [n_value] */
-    bool *reached;         /* [n_value] a signal is there already */
-    int *root;             /* [n_value] value whose memory the signal uses */
-    int *senders;          /* [n_value] consumers on the way */
-    frames frames;  /* where the pass carries windows */
-    span *spans;    /* [n_value + what is delivered] */
-    int *extra_of;  /* value that each delivery goes to */
+    bool *on_way;              /* [n_value] */
+    bool *reached;             /* [n_value] a signal is there already */
+    int *root;                 /* [n_value] value whose memory the signal uses */
+    int *senders;              /* [n_value] consumers on the way */
+    frames frames;             /* where the pass carries windows */
+    span *spans;               /* [n_value + what is delivered] */
+    int *extra_of;             /* value that each delivery goes to */
     window_frame *extra_frame; /* and in which frame */
     int *extra_block;
     int n_extra;
@@ -345,8 +345,8 @@ static deconv_status make_signals(inverse *way, const planner *p)
     TRY_ALLOC(way->extra, way->ctx, (size_t)p->n_extra + 1);
     for (int v = 0; v < g->n_value; v++)
         if (p->reached[v])
-            TRY(make_signal(way, v, &p->frames.value[v], g->value[v].block, p->spans[p->root[v]].slot,
-                            &way->signal[v]));
+            TRY(make_signal(way, v, &p->frames.value[v], g->value[v].block,
+                            p->spans[p->root[v]].slot, &way->signal[v]));
     for (int e = 0; e < p->n_extra; e++) {
         TRY(make_signal(way, p->extra_of[e], &p->extra_frame[e], p->extra_block[e],
                         p->spans[g->n_value + e].slot, &way->extra[e]));
@@ -690,8 +690,8 @@ static deconv_status deliver(const inverse *way, const inverse_step *step, int i
         return add_into(way->add, from, to, layout_floats(&d->to->shape, d->to->block));
     if (!way->key.windows)
         return mover_run(&d->mover, &d->to->shape, from, to, d->add);
-    return mover_run_windows(&d->mover, &step->windows, &d->frame, from, &way->frame[value],
-                             to, d->add, false);
+    return mover_run_windows(&d->mover, &step->windows, &d->frame, from, &way->frame[value], to,
+                             d->add, false);
 }
 
 static deconv_status run_step(deconv_trace *trace, inverse *way, const inverse_step *step)

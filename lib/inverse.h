@@ -7,9 +7,9 @@
 
 /* How a signal that a node has written reaches the one it is part of. */
 typedef struct delivery {
-    tensor *to; /* NULL: it was written in place */
-    bool add;   /* to what other consumers sent before */
-    bool plain; /* same layout, same frame */
+    tensor *to;         /* NULL: it was written in place */
+    bool add;           /* to what other consumers sent before */
+    bool plain;         /* same layout, same frame */
     window_frame frame; /* what was written */
     mover mover;
 } delivery;

@@ -52,7 +52,8 @@ static bool is_batch(const graph *g, int value)
 /* Where windows of it may be cut out. */
 static bool is_map(const graph *g, int value)
 {
-    return is_batch(g, value) && (g->value[value].shape.rank == 3 || g->value[value].shape.rank == 4);
+    return is_batch(g, value) &&
+           (g->value[value].shape.rank == 3 || g->value[value].shape.rank == 4);
 }
 
 /* The walk from the seeds' layer down. */
@@ -194,9 +195,8 @@ deconv_status frames_find(deconv_ctx *ctx, const graph *g, const inverse_key *ke
 
     TRY_ALLOC(w.reached, ctx, (size_t)g->n_value);
     w.reached[key->from] = true;
-    f->value[key->from] = is_map(g, key->from)
-                              ? (window_frame){.jump = {1, 1}, .size = {1, 1}}
-                              : frame_whole(&g->value[key->from].shape);
+    f->value[key->from] = is_map(g, key->from) ? (window_frame){.jump = {1, 1}, .size = {1, 1}}
+                                               : frame_whole(&g->value[key->from].shape);
     f->spread[key->from] = IN_CELL;
     /* Projections are put together by channels. */
     *yes = is_batch(g, key->from) && is_batch(g, key->to) && to->rank >= 2 && to->rank <= 4;

@@ -39,8 +39,8 @@ static bool step_down(const graph *g, const graph_node *node, start *s)
     return false;
 }
 
-/* With several inputs a branch need not lead to the one that is projected to; and a function that is
- * applied to signals may make one out of nothing in a branch that none comes to. */
+/* With several inputs a branch need not lead to the one that is projected to; and a function that
+ * is applied to signals may make one out of nothing in a branch that none comes to. */
 static start find_start(const graph *g, const inverse_key *key, int64_t unit)
 {
     bool lifts = key->rule == DECONV_RULE_DECONVNET && key->flags & DECONV_INVERSE_APPLY_F;

@@ -364,7 +364,7 @@ static box activation_needs(const op *op, int output, const box *out, int input)
         .release = activation_release, .forward = activation_forward,                              \
         .inverse = activation_inverse, .reach = activation_reach, .needs = activation_needs,       \
         .keeps = activation_keeps, .blocks = activation_blocks, .frame = activation_frame,         \
-        .local = activation_local, .spread = activation_spread                                                                      \
+        .local = activation_local, .spread = activation_spread                                     \
     }
 
 const op_class op_relu = {.type = "Relu",

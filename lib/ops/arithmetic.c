@@ -326,7 +326,8 @@ static box arithmetic_needs(const op *op, int output, const box *out, int input)
         .plan = arithmetic_plan, .release = arithmetic_release, .forward = arithmetic_forward,     \
         .inverse = arithmetic_inverse, .reach = arithmetic_reach, .needs = arithmetic_needs,       \
         .keeps = arithmetic_keeps, .passes_signal = arithmetic_passes,                             \
-        .blocks = arithmetic_blocks, .frame = arithmetic_frame, .local = arithmetic_local, .spread = arithmetic_spread, .rectifies = (BITS)                \
+        .blocks = arithmetic_blocks, .frame = arithmetic_frame, .local = arithmetic_local,         \
+        .spread = arithmetic_spread, .rectifies = (BITS)                                           \
     }
 
 const op_class op_arithmetic[OP_ARITHMETIC] = {

@@ -173,7 +173,7 @@ static box parametric_needs(const op *op, int output, const box *out, int input)
         .state_size = sizeof(parametric), .init = parametric_init, .shape = parametric_shape,      \
         .plan = parametric_plan, .release = parametric_release, .forward = parametric_forward,     \
         .inverse = parametric_inverse, .reach = parametric_reach, .needs = parametric_needs,       \
-        .keeps = parametric_keeps, .local = parametric_local                                                                  \
+        .keeps = parametric_keeps, .local = parametric_local                                       \
     }
 
 const op_class op_prelu = PARAMETRIC("PRelu");

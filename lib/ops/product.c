@@ -226,7 +226,8 @@ deconv_status product_inverse(op *op, const op_pass *pass)
         if (pass->signal_in[i] && !signal)
             TRY(signal_clear(op, pass->signal_in[i]));
         else if (pass->signal_in[i] && i == 0)
-            TRY(gemm_run(pass->windows ? pass->windows->plan : &p->to_a, signal, pass->in[1], NULL, pass->signal_in[0]));
+            TRY(gemm_run(pass->windows ? pass->windows->plan : &p->to_a, signal, pass->in[1], NULL,
+                         pass->signal_in[0]));
         else if (pass->signal_in[i])
             TRY(gemm_run(&p->to_b, pass->in[0], signal, NULL, pass->signal_in[1]));
     }

@@ -158,7 +158,7 @@ static box softmax_needs(const op *op, int output, const box *out, int input)
         .init = softmax_init, .shape = softmax_shape, .plan = softmax_plan,                        \
         .release = softmax_release, .forward = softmax_forward, .inverse = softmax_inverse,        \
         .reach = softmax_reach, .needs = softmax_needs, .keeps = softmax_keeps,                    \
-        .passes_signal = softmax_passes, .local = softmax_local                                                            \
+        .passes_signal = softmax_passes, .local = softmax_local                                    \
     }
 
 const op_class op_softmax = SOFTMAX("Softmax");

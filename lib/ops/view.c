@@ -355,7 +355,7 @@ static bool view_frame(const op *op, deconv_rule rule, uint32_t flags, const win
 #define SAME(...)                                                                                  \
     {                                                                                              \
         VIEW_FUNCTIONS(__VA_ARGS__), .blocks = blocks_alike, .frame = frame_same,                  \
-            .spread = spread_cell                                                                  \
+                                     .spread = spread_cell                                         \
     }
 
 const op_class op_reshape = VIEW("Reshape", 2, nothing_to_read, reshape_shape);
