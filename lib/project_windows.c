@@ -39,12 +39,14 @@ static bool step_down(const graph *g, const graph_node *node, start *s)
     return false;
 }
 
-/* With several inputs a branch need not lead to the one that is projected to. */
-static start find_start(const graph *g, int value, int64_t unit)
+/* With several inputs a branch need not lead to the one that is projected to; and a function that
+ * is applied to signals may make one out of nothing in a branch that none comes to. */
+static start find_start(const graph *g, const inverse_key *key, int64_t unit)
 {
-    start s = {value, unit};
+    bool lifts = key->rule == DECONV_RULE_DECONVNET && key->flags & DECONV_INVERSE_APPLY_F;
+    start s = {key->from, unit};
 
-    while (g->model->n_input == 1) {
+    while (g->model->n_input == 1 && !lifts) {
         int producer = g->value[s.value].producer;
 
         if (producer < 0 || !hands_down(g->node[producer].op) ||
@@ -65,33 +67,23 @@ typedef struct batch {
 
 static deconv_status plant(const batch *b, inverse *way)
 {
-    const tensor *first = way->signal[way->key.from];
-    const window_frame *f = &way->frame[way->key.from];
-    int64_t map = (int64_t)f->size[0] * f->size[1];
-    int64_t blocks = (first->shape.dim[1] + first->block - 1) / first->block;
     deconv_status status = DECONV_OK;
     window_seed *seeds = NULL;
+    float *values = NULL;
 
     TRY_ALLOC(seeds, way->ctx, (size_t)b->count);
+    TRY_ALLOC(values, way->ctx, (size_t)b->count);
     for (int64_t i = 0; i < b->count; i++) {
         const deconv_projection_info *s = &b->job->infos[b->seed[i]];
 
         seeds[i] =
             (window_seed){(int32_t)s->item, (int32_t)s->y, (int32_t)s->x, (int32_t)b->seed[i]};
+        values[i] = seed_value(b->job, s);
     }
-    TRY(inverse_set_seeds(way, seeds, b->count));
-    for (int64_t i = 0; i < b->count; i++) {
-        const deconv_projection_info *s = &b->job->infos[b->seed[i]];
-        int64_t y = s->y - (s->y * f->jump[0] + f->offset[0]);
-        int64_t x = s->x - (s->x * f->jump[1] + f->offset[1]);
-        int64_t plane = i * blocks + b->unit[i] / first->block;
-        int64_t at = (plane * map + y * f->size[1] + x) * first->block + b->unit[i] % first->block;
-        float value = seed_value(b->job, s);
-
-        TRY(buffer_write(way->ctx, first->data, (size_t)at * sizeof value, sizeof value, &value));
-    }
+    TRY(inverse_set_seeds(way, seeds, b->unit, values, b->count));
 done:
     mem_free(way->ctx, seeds);
+    mem_free(way->ctx, values);
     return status;
 }
 
@@ -149,7 +141,9 @@ static deconv_status look_at_step(const inverse *way, const inverse_step *step, 
     int64_t count = w->batch->count;
     deconv_status status = DECONV_OK;
 
-    memset(&w->alive[node->out[0] * count], 0, (size_t)count * sizeof(bool));
+    for (int i = 0; i < node->n_out; i++)
+        if (node->out[i] >= 0)
+            memset(&w->alive[node->out[i] * count], 0, (size_t)count * sizeof(bool));
     for (int i = 0; i < node->n_in; i++)
         if (step->signal_in[i])
             TRY(look(way, node->in[i], w));
@@ -258,7 +252,7 @@ deconv_status project_windows(job *j, const inverse_key *key)
     TRY_ALLOC(unit, j->trace->ctx, (size_t)j->count);
     TRY_ALLOC(done_before, j->trace->ctx, (size_t)j->count);
     for (uint64_t i = 0; i < j->count; i++)
-        starts[i] = find_start(g, key->from, j->infos[i].unit);
+        starts[i] = find_start(g, key, j->infos[i].unit);
     for (uint64_t i = 0; i < j->count; i++) {
         batch group = {j, seed, unit, 0};
 
