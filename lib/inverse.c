@@ -481,6 +481,7 @@ static deconv_status plan_operators(inverse *way, const planner *p)
         TRY(buffer_create(way->ctx, (size_t)way->count * sizeof(window_seed), "seeds",
                           &way->seeds));
         TRY(kernel_create(way->ctx, "layout.cl", "", "clip_windows", &way->clip));
+        TRY(mover_create(way->ctx, way->graph->value[way->key.to].shape.dim[1], 1, 1, &way->leave));
     }
     for (int k = 0; k < way->n_step; k++) {
         inverse_step *step = &way->step[k];
@@ -559,6 +560,7 @@ void inverse_free(inverse *way)
     kernel_free(way->add);
     kernel_free(way->clip);
     mover_release(&way->enter);
+    mover_release(&way->leave);
     buffer_free(way->seeds);
     storage_free(&way->storage);
     mem_free(way->ctx, way->frame);

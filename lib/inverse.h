@@ -56,6 +56,7 @@ typedef struct inverse {
     window_frame *frame; /* [n_value] */
     buffer *seeds;       /* [count] window_seed */
     kernel *clip;        /* clears what lies outside the maps */
+    mover leave;         /* of the windows of `to`, row-major, to where they belong */
     seed_span seed_span; /* of the seeds at hand */
 } inverse;
 
