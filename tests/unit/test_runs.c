@@ -161,7 +161,7 @@ static void begin(void)
 static void end(const char *what)
 {
     calls.open = false;
-    assert_true(calls.length > 0 && calls.length + 1 < sizeof calls.text);
+    assert_true(calls.length + 1 < sizeof calls.text);
     print_message("%s: %s\n", what, calls.text);
 }
 
@@ -204,6 +204,7 @@ static void forward_passes(void **state)
         begin();
         run(&n, trace); /* even the first one */
         end("forward");
+        assert_true(calls.length > 1);
         assert_int_equal(strspn(calls.text, "kcf"), calls.length - 1);
         assert_int_equal(calls.text[calls.length - 1], 'F');
         OK(ctx, deconv_trace_activation(trace, keep, &activation));
@@ -211,8 +212,8 @@ static void forward_passes(void **state)
         begin();
         OK(ctx, deconv_trace_activation(trace, keep, &activation));
         end("activation");
-        assert_int_equal(strspn(calls.text, "k"), calls.length - 1);
-        assert_int_equal(calls.text[calls.length - 1], 'F');
+        /* A map in blocks is moved; one that is row-major is there. */
+        assert_true(strcmp(calls.text, "kF") == 0 || calls.length == 0);
         deconv_trace_destroy(trace);
     }
     close_network(&n);
