@@ -430,6 +430,7 @@ static deconv_status plan_operators(inverse *way, const planner *p)
                           &way->values));
         TRY(kernel_create(way->ctx, "layout.cl", "", "clip_windows", &way->clip));
         TRY(kernel_create(way->ctx, "layout.cl", "", "plant_seeds", &way->plant));
+        TRY(mover_create(way->ctx, way->graph->value[way->key.to].shape.dim[1], 1, 1, &way->leave));
     }
     for (int k = 0; k < way->n_step; k++) {
         inverse_step *step = &way->step[k];
@@ -517,6 +518,7 @@ void inverse_free(inverse *way)
     kernel_free(way->clip);
     kernel_free(way->plant);
     mover_release(&way->enter);
+    mover_release(&way->leave);
     buffer_free(way->seeds);
     buffer_free(way->units);
     buffer_free(way->values);

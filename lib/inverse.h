@@ -62,6 +62,7 @@ typedef struct inverse {
     buffer *values;      /* [count] what each starts with */
     kernel *plant;       /* puts them into signal[from] */
     kernel *clip;        /* clears what lies outside the maps */
+    mover leave;         /* of the windows of `to`, row-major, to where they belong */
     seed_span seed_span; /* of the seeds at hand */
 } inverse;
 

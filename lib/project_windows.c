@@ -5,6 +5,9 @@
 
 #include <string.h>
 
+/* Of the windows that are looked at together. */
+#define LOOK_FLOATS ((int64_t)1 << 20)
+
 /* Where a seed starts: a Concat only hands it to one operand, a view to its input. */
 typedef struct start {
     int value;
@@ -94,14 +97,11 @@ static deconv_status place(const batch *b, const inverse *way)
     const window_frame whole = frame_whole(&b->job->result->shape);
     const windows w = {.count = b->count, .seeds = way->seeds};
     deconv_status status = DECONV_OK;
-    mover out = {0};
 
-    TRY(mover_create(way->ctx, last->shape.dim[1], 1, 1, &out));
-    TRY(mover_run_windows(&out, &w, &way->frame[way->key.to], last->data, &whole,
+    TRY(mover_run_windows(&way->leave, &w, &way->frame[way->key.to], last->data, &whole,
                           b->job->result->data, false, true));
     TRY(device_wait(way->ctx));
 done:
-    mover_release(&out);
     return status;
 }
 
@@ -112,25 +112,49 @@ typedef struct watch {
     bool *alive; /* [n_value x count] anything left of the seed's signal there */
 } watch;
 
+/* Windows of `each` floats that are looked at together: a view may be a copy. */
+static int64_t looked_at(int64_t each)
+{
+    const int64_t most = LOOK_FLOATS / each;
+
+    return most < 1 ? 1 : most;
+}
+
+/* Those from number `from` on of `count`, in place of what the view showed before. */
+static deconv_status view_windows(deconv_ctx *ctx, const buffer *data, int64_t each, int64_t from,
+                                  int64_t count, buffer_view *view)
+{
+    const int64_t step = looked_at(each), part = count - from < step ? count - from : step;
+    deconv_status status = DECONV_OK;
+
+    TRY(buffer_view_close(view));
+    TRY(buffer_view_open(ctx, data, (size_t)(from * each) * sizeof(float),
+                         (size_t)(part * each) * sizeof(float), VIEW_READ, view));
+done:
+    return status;
+}
+
 static deconv_status look(const inverse *way, int value, const watch *w)
 {
     const tensor *t = way->signal[value];
-    int64_t each = layout_floats(&t->shape, t->block) / way->count;
+    const int64_t each = layout_floats(&t->shape, t->block) / way->count, step = looked_at(each);
+    bool *alive = w->alive + value * w->batch->count;
     deconv_status status = DECONV_OK;
-    float *values = NULL;
+    buffer_view view = {0};
 
-    TRY_ALLOC(values, way->ctx, (size_t)each);
     for (int64_t i = 0; i < w->batch->count; i++) {
-        bool any = false;
+        const float *values;
 
-        TRY(buffer_read(way->ctx, t->data, (size_t)(i * each) * sizeof(float),
-                        (size_t)each * sizeof(float), values));
-        for (int64_t k = 0; k < each && !any; k++)
-            any = values[k] != 0.0f;
-        w->alive[value * w->batch->count + i] = any;
+        if (i % step == 0)
+            TRY(view_windows(way->ctx, t->data, each, i, w->batch->count, &view));
+        values = (const float *)view.at + i % step * each;
+        alive[i] = false;
+        for (int64_t k = 0; k < each && !alive[i]; k++)
+            alive[i] = values[k] != 0.0f;
     }
+    TRY(buffer_view_close(&view));
 done:
-    mem_free(way->ctx, values);
+    buffer_view_drop(&view);
     return status;
 }
 
@@ -193,23 +217,24 @@ done:
 static deconv_status inspect(const batch *b, const inverse *way, bool *dead)
 {
     const tensor *last = way->signal[way->key.to];
-    size_t each = (size_t)(shape_count(&last->shape) / way->count);
+    const int64_t each = shape_count(&last->shape) / way->count, step = looked_at(each);
     deconv_status status = DECONV_OK;
-    float *values = NULL;
+    buffer_view view = {0};
 
-    TRY_ALLOC(values, way->ctx, each);
     for (int64_t i = 0; i < b->count; i++) {
         deconv_projection_info *s = &b->job->infos[b->seed[i]];
 
-        TRY(buffer_read(way->ctx, last->data, (size_t)i * each * sizeof(float),
-                        each * sizeof(float), values));
-        TRY(largest_of(b->job, values, each, &s->largest));
+        if (i % step == 0)
+            TRY(view_windows(way->ctx, last->data, each, i, b->count, &view));
+        TRY(largest_of(b->job, (const float *)view.at + i % step * each, (size_t)each,
+                       &s->largest));
         if (s->largest == 0.0f && seed_value(b->job, s) == 0.0f)
             s->died_at = b->job->trace->graph->value[b->job->maps.value].layer;
         *dead = *dead || (s->largest == 0.0f && s->died_at < 0);
     }
+    TRY(buffer_view_close(&view));
 done:
-    mem_free(way->ctx, values);
+    buffer_view_drop(&view);
     return status;
 }
 
