@@ -110,6 +110,12 @@ bool raw_open(raw_file *f, const char *path, const int64_t *shape, uint32_t rank
     return true;
 }
 
+bool raw_open_text(raw_file *f, const char *path)
+{
+    *f = (raw_file){.path = path};
+    return open_file(f);
+}
+
 /* ---- Writing ---- */
 
 bool raw_append(raw_file *f, const float *values, uint64_t count)
@@ -140,7 +146,9 @@ bool raw_finish(raw_file *f)
     int code = 0;
 
     /* Some file systems cannot sync and say so with EINVAL; so do pipes. */
-    if (fflush(file) != 0 || (f->temporary && fsync(fileno(file)) != 0 && errno != EINVAL))
+    if (ferror(file))
+        code = EIO;
+    else if (fflush(file) != 0 || (f->temporary && fsync(fileno(file)) != 0 && errno != EINVAL))
         code = errno;
     f->file = NULL;
     if (fclose(file) != 0 && code == 0)

@@ -315,6 +315,10 @@ static deconv_status analyse_filter(const frequency_layer *layer, work *w, const
     result->rms = sqrt(energy / (double)frequency_filter_size(layer)) * w->scale;
     if (!(energy > 0.0))
         goto done;
+    if (layer->kernel[0] * layer->kernel[1] == 1) { /* no mean to tell from the rest: flat */
+        spectrum_sums_add(&result->sums, &layer->noise, energy * unit);
+        goto done;
+    }
     rest = energy - remove_means(layer, w, weights);
     if (rest < NOTHING * energy)
         rest = 0.0;
@@ -395,7 +399,7 @@ deconv_status frequency_filters(deconv_frequency *f, frequency_layer *layer)
 
     TRY(frequency_load_weights(f, (int)(layer - f->layer)));
     TRY(work_create(f, layer, &w, &s));
-    spectrum_areas(s, &layer->noise);
+    layer->noise = spectrum_areas(s);
     for (uint32_t k = 0; k < layer->filters; k++)
         TRY(analyse_filter(layer, &w, f->weights + k * size, s, &layer->filter[k]));
     TRY(mark_dead(f, layer));

@@ -118,20 +118,19 @@ static void say(words *w, const char *format, ...)
         w->used += (size_t)wanted < w->size - w->used ? (size_t)wanted : w->size - w->used - 1;
 }
 
-static const char *plural(uint32_t count)
-{
-    return count == 1 ? "" : "s";
-}
-
 static void say_counts(const deconv_frequency *f, const frequency_layer *layer, words *w)
 {
     if (layer->dead_weight && layer->verdict != DECONV_VERDICT_DEAD)
         say(w, " %u of %u filters %s dead: weights of almost nothing.", layer->dead_weight,
             layer->filters, layer->dead_weight == 1 ? "is" : "are");
-    if (layer->dead_activation)
-        say(w, " %u of %u maps %s the same everywhere in all of %llu picture%s.",
-            layer->dead_activation, layer->filters, layer->dead_activation == 1 ? "is" : "are",
-            (unsigned long long)f->pictures, plural(f->pictures == 1 ? 1 : 2));
+    if (layer->dead_activation) {
+        say(w, " %u of %u maps %s the same everywhere in ", layer->dead_activation, layer->filters,
+            layer->dead_activation == 1 ? "is" : "are");
+        if (f->pictures == 1)
+            say(w, "the one picture.");
+        else
+            say(w, "all %llu pictures.", (unsigned long long)f->pictures);
+    }
     if (layer->over_limit)
         say(w, " %u filter%s over the RMS limit of %g.", layer->over_limit,
             layer->over_limit == 1 ? " is" : "s are", f->options.rms_limit);

@@ -26,7 +26,7 @@ struct spectrum {
     kiss_fft_cpx *partly; /* [rows][half] transformed along */
     kiss_fft_cpx *bins;   /* [half][rows] */
     bin *table;           /* likewise */
-    double areas[BAND_COUNT], area_beyond;
+    spectrum_sums areas;
 };
 
 /* ---- The grid ---- */
@@ -57,13 +57,16 @@ static void describe_grid(spectrum *s, const spectrum_limits *limits)
 {
     double each = 1.0 / ((double)s->rows * s->cols);
 
+    s->areas.dc = each;
     for (int row = 0; row < s->rows; row++)
         for (int col = 0; col < s->half; col++) {
             bin *b = &s->table[(size_t)col * (size_t)s->rows + (size_t)row];
 
             describe_bin(s, limits, row, col, b);
-            s->areas[b->band] += each * b->times;
-            s->area_beyond += b->beyond ? each * b->times : 0.0;
+            s->areas.band[b->band] += each * b->times;
+            s->areas.class[b->class] += each * b->times;
+            s->areas.radius += each * b->times * b->radius;
+            s->areas.beyond += b->beyond ? each * b->times : 0.0;
         }
 }
 
@@ -229,13 +232,9 @@ void spectrum_read(spectrum *s, spectrum_kind kind, double *energies)
 
 /* ---- Sums ---- */
 
-void spectrum_areas(const spectrum *s, spectrum_sums *sums)
+spectrum_sums spectrum_areas(const spectrum *s)
 {
-    *sums = (spectrum_sums){.dc = 1.0, .beyond = s->area_beyond};
-    for (int i = 0; i < BAND_COUNT; i++) {
-        sums->band[i] = s->areas[i];
-        sums->dc -= s->areas[i];
-    }
+    return s->areas;
 }
 
 void spectrum_sums_add(spectrum_sums *to, const spectrum_sums *from, double weight)

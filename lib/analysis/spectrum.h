@@ -50,7 +50,7 @@ deconv_status spectrum_add_directions(spectrum *s, double weight, spectrum_sums 
 void spectrum_read(spectrum *s, spectrum_kind kind, double *energies);
 
 /* Shares of white noise: the areas of the bands. */
-void spectrum_areas(const spectrum *s, spectrum_sums *sums);
+spectrum_sums spectrum_areas(const spectrum *s);
 
 void spectrum_sums_add(spectrum_sums *to, const spectrum_sums *from, double weight);
 double spectrum_energy(const spectrum_sums *sums);

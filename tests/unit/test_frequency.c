@@ -288,6 +288,27 @@ static void an_even_filter_is_dc(void **state)
     done_with(&a);
 }
 
+/* One pixel passes every frequency alike, and a stride aliases what white noise has there. */
+static void one_pixel_is_flat(void **state)
+{
+    static const float weights[4] = {1.0f, 2.0f, -3.0f, 0.5f};
+    const conv_net n = {.filters = 2,
+                        .channels = 2,
+                        .height = 1,
+                        .width = 1,
+                        .stride = 2,
+                        .side = 9,
+                        .weights = weights};
+    analysis a = analyse(*state, &n, NULL);
+    deconv_bands b = filter_of(*state, &a, 0).bands;
+
+    assert_true(fabs(b.energy - 5.0) < 1e-6 && fabs(b.high / 5.0 - a.info.noise_bands.high) < 1e-6);
+    assert_true(fabs(b.centroid - 0.3826) < 0.001); /* of a square, from its middle */
+    assert_true(fabs(a.info.filter_bands.beyond - 0.75) < 0.03);
+    assert_int_equal(a.info.verdict, DECONV_VERDICT_POINT);
+    done_with(&a);
+}
+
 static void histogram_adds_up(void **state)
 {
     static float weights[6 * 2 * 25];
@@ -511,6 +532,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(parseval_holds, set_up, tear_down),
         cmocka_unit_test_setup_teardown(any_magnitude, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_even_filter_is_dc, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_pixel_is_flat, set_up, tear_down),
         cmocka_unit_test_setup_teardown(histogram_adds_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(strides_alias_what_is_too_fast, set_up, tear_down),
         cmocka_unit_test_setup_teardown(dead_and_large_filters, set_up, tear_down),

@@ -216,7 +216,7 @@ static void silent_maps_are_found(void **state)
     assert_int_equal(info.dead_weight, 1);
     for (uint32_t k = 0; k < 4; k++)
         assert_int_equal(filter_of(f, frequency, k).flags, flags[k]);
-    assert_non_null(strstr(info.text, "2 of 4 maps are the same everywhere in all of 2 pictures"));
+    assert_non_null(strstr(info.text, "2 of 4 maps are the same everywhere in all 2 pictures"));
     deconv_frequency_destroy(frequency);
     deconv_tensor_destroy(t);
     deconv_net_destroy(net);
