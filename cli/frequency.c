@@ -150,6 +150,7 @@ static int run(session *s, const frequency_options *o, const char *model)
     session other = {.command = s->command, .json = s->json, .quiet = s->quiet};
     frequency_model models[2] = {{.path = model, .s = s}, {.path = o->against, .s = &other}};
     int count = o->against ? 2 : 1, status = EXIT_FAILED;
+    raw_file csv = {0};
 
     if (!session_open(s))
         return EXIT_FAILED;
@@ -158,11 +159,13 @@ static int run(session *s, const frequency_options *o, const char *model)
         if (!analyse(&models[i], o))
             goto done;
     progress_clear();
-    if ((o->csv && !frequency_csv(models, count, o->csv)) ||
-        (o->out && !frequency_figure(models, count, &o->how, o->out)))
+    if ((o->csv && !frequency_csv(models, count, o->csv, &csv)) ||
+        (o->out && !frequency_figure(models, count, &o->how, o->out)) ||
+        (o->csv && !raw_finish(&csv)))
         goto done;
     status = report(s, o, models, count);
 done:
+    raw_abandon(&csv);
     free_model(&models[0]);
     free_model(&models[1]);
     deconv_net_destroy(other.net);

@@ -3,7 +3,7 @@
 #ifndef DECONV_CLI_FREQUENCY_H
 #define DECONV_CLI_FREQUENCY_H
 
-#include "cli.h"
+#include "project.h" /* raw_file */
 
 /* One network and what was found. */
 typedef struct frequency_model {
@@ -26,7 +26,8 @@ double percent(double part, const deconv_bands *of);
 /* Prints the layers of up to two networks. */
 void frequency_print(const frequency_model *models, int count);
 cJSON *frequency_json(const frequency_model *m);
-bool frequency_csv(const frequency_model *models, int count, const char *path);
+/* Leaves the file to be finished, once all else has worked. */
+bool frequency_csv(const frequency_model *models, int count, const char *path, raw_file *out);
 bool frequency_figure(const frequency_model *models, int count,
                       const deconv_frequency_options *options, const char *path);
 

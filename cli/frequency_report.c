@@ -1,7 +1,7 @@
 /* What `deconv frequency` says: a table, JSON, CSV. */
 #include "frequency.h"
-#include "project.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const verdict_names[] = {"even",   "gap",   "low",   "mid", "high",
@@ -221,25 +221,40 @@ static void csv_filter(FILE *file, const frequency_model *m, uint32_t index, uin
     fputc('\n', file);
 }
 
-bool frequency_csv(const frequency_model *models, int count, const char *path)
+static void csv_table(FILE *file, const frequency_model *models, int count)
 {
     static const char *const columns[] = {"energy",   "dc",          "low",
                                           "mid",      "high",        "beyond_nyquist",
                                           "centroid", "orientation", "oriented"};
-    raw_file out;
 
-    if (!raw_open_text(&out, path))
-        return false;
     fputs("model,layer,operator,filter,channels,height,width,stride_y,stride_x,rms,dead_by_weight,"
           "dead_by_activation,over_rms_limit",
-          out.file);
+          file);
     for (int maps = 0; maps < (models->pictures ? 2 : 1); maps++)
         for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++)
-            fprintf(out.file, ",%s%s", maps ? "map_" : "", columns[i]);
-    fputc('\n', out.file);
+            fprintf(file, ",%s%s", maps ? "map_" : "", columns[i]);
+    fputc('\n', file);
     for (int i = 0; i < count; i++)
         for (uint32_t l = 0; l < models[i].count; l++)
             for (uint32_t k = 0; k < models[i].layer[l].filters; k++)
-                csv_filter(out.file, &models[i], l, k);
-    return raw_finish(&out);
+                csv_filter(file, &models[i], l, k);
+}
+
+bool frequency_csv(const frequency_model *models, int count, const char *path, raw_file *out)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *memory = open_memstream(&text, &size);
+    bool done = memory;
+
+    if (memory) {
+        csv_table(memory, models, count);
+        done = !ferror(memory);
+        done = fclose(memory) == 0 && done;
+    }
+    if (!done)
+        fail("no memory: the table for %s", path);
+    done = done && raw_open_text(out, path, text, size);
+    free(text);
+    return done;
 }

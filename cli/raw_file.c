@@ -110,10 +110,14 @@ bool raw_open(raw_file *f, const char *path, const int64_t *shape, uint32_t rank
     return true;
 }
 
-bool raw_open_text(raw_file *f, const char *path)
+bool raw_open_text(raw_file *f, const char *path, const char *text, size_t size)
 {
     *f = (raw_file){.path = path};
-    return open_file(f);
+    if (!open_file(f))
+        return false;
+    if (fwrite(text, 1, size, f->file) != size)
+        return fail_write(f, strerror(errno));
+    return true;
 }
 
 /* ---- Writing ---- */
@@ -146,9 +150,7 @@ bool raw_finish(raw_file *f)
     int code = 0;
 
     /* Some file systems cannot sync and say so with EINVAL; so do pipes. */
-    if (ferror(file))
-        code = EIO;
-    else if (fflush(file) != 0 || (f->temporary && fsync(fileno(file)) != 0 && errno != EINVAL))
+    if (fflush(file) != 0 || (f->temporary && fsync(fileno(file)) != 0 && errno != EINVAL))
         code = errno;
     f->file = NULL;
     if (fclose(file) != 0 && code == 0)
