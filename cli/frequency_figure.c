@@ -309,7 +309,7 @@ static double draw_notes(const figure *f, double y)
         "0 in the middle, 0.5 cycles per pixel at the edges, circles where low and mid end. "
         "Histogram: averaged over filters that live, mid shaded%s.",
         l->filters > MOST_TILES ? " (the lowest 1024)" : "",
-        l->stride_x > 1 ? ", red the Nyquist limit after the stride" : "");
+        l->stride_x > 1 ? "; the red line is the Nyquist limit after the stride" : "");
     return plot_paragraph(f->p, f->x + MARGIN, y, WIDTH - 2 * MARGIN, PLOT_SMALL, PLOT_GREY, text,
                           true);
 }
