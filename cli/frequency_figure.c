@@ -225,20 +225,37 @@ static double most_of(const double *values)
     return most;
 }
 
+static bool read_histogram(const figure *f, uint32_t index, deconv_frequency_source source,
+                           double *shares)
+{
+    return worked(f->m->s, deconv_frequency_histogram(f->m->frequency, index, source, shares,
+                                                      DECONV_FREQUENCY_CLASSES));
+}
+
+/* A grey outline of the bars that white noise would have. */
+static void draw_noise(const figure *f, const plot_axes *a, const double *noise)
+{
+    double x[2 * DECONV_FREQUENCY_CLASSES], y[2 * DECONV_FREQUENCY_CLASSES];
+
+    for (int i = 0; i < 2 * DECONV_FREQUENCY_CLASSES; i++) {
+        x[i] = (i + 1) / 2 / 48.0;
+        y[i] = noise[i / 2];
+    }
+    plot_line(f->p, a, x, y, 2 * DECONV_FREQUENCY_CLASSES, 1.0, PLOT_GREY);
+}
+
 /* Bars: how the filters' energy is spread. */
 static bool draw_filter_histogram(const figure *f, uint32_t index, plot_box box)
 {
     const deconv_frequency_info *l = &f->m->layer[index];
-    double shares[DECONV_FREQUENCY_CLASSES], most;
+    double shares[DECONV_FREQUENCY_CLASSES], noise[DECONV_FREQUENCY_CLASSES], most;
     uint32_t colours[DECONV_FREQUENCY_CLASSES];
     plot_axes a;
 
-    if (!worked(f->m->s,
-                deconv_frequency_histogram(f->m->frequency, index, DECONV_FREQUENCY_FILTERS, shares,
-                                           DECONV_FREQUENCY_CLASSES)))
+    if (!read_histogram(f, index, DECONV_FREQUENCY_FILTERS, shares) ||
+        !read_histogram(f, index, DECONV_FREQUENCY_NOISE, noise))
         return false;
-    most = most_of(shares);
-    most = most > 0.0 ? most : 1.0;
+    most = fmax(most_of(shares), most_of(noise));
     a = frequency_axes(f, box, 0.0, most, "share of energy");
     for (int i = 0; i < DECONV_FREQUENCY_CLASSES; i++) {
         double middle = (i + 0.5) / 48.0;
@@ -248,6 +265,7 @@ static bool draw_filter_histogram(const figure *f, uint32_t index, plot_box box)
                                                                  : 2);
     }
     plot_bars(f->p, &a, 0.0, LAST_FREQUENCY, shares, DECONV_FREQUENCY_CLASSES, colours);
+    draw_noise(f, &a, noise);
     if (l->stride_x > 1 && strcmp(l->op_type, "Conv") == 0) {
         const double x[2] = {0.5 / l->stride_x, 0.5 / l->stride_x}, y[2] = {0.0, most};
 
@@ -268,8 +286,7 @@ static bool draw_map_histogram(const figure *f, uint32_t index, deconv_frequency
     int count = 0;
     plot_axes a;
 
-    if (!worked(f->m->s, deconv_frequency_histogram(f->m->frequency, index, source, shares,
-                                                    DECONV_FREQUENCY_CLASSES)))
+    if (!read_histogram(f, index, source, shares))
         return false;
     a = frequency_axes(f, box, log10(LEAST_SHARE), 0.0, "log10 of share");
     /* Small maps have no frequencies in some classes. */
@@ -307,7 +324,8 @@ static double draw_notes(const figure *f, double y)
         "Filters%s from the lowest centroid to the highest, row by row; zero is mid-grey, each "
         "scaled for itself; a red frame marks dead ones. Spectra in the same order: frequency "
         "0 in the middle, 0.5 cycles per pixel at the edges, circles where low and mid end. "
-        "Histogram: averaged over filters that live, mid shaded%s.",
+        "Histogram: averaged over filters that live, mid shaded, grey what white noise would "
+        "have%s.",
         l->filters > MOST_TILES ? " (the lowest 1024)" : "",
         l->stride_x > 1 ? "; the red line is the Nyquist limit after the stride" : "");
     return plot_paragraph(f->p, f->x + MARGIN, y, WIDTH - 2 * MARGIN, PLOT_SMALL, PLOT_GREY, text,

@@ -152,6 +152,7 @@ static cJSON *layer_json(const frequency_model *m, uint32_t index)
     cJSON_AddItemToObject(json, "bands", bands_json(&l->filter_bands));
     cJSON_AddItemToObject(json, "white_noise", bands_json(&l->noise_bands));
     add_histogram(m, index, DECONV_FREQUENCY_FILTERS, json, "histogram");
+    add_histogram(m, index, DECONV_FREQUENCY_NOISE, json, "white_noise_histogram");
     if (m->pictures) {
         cJSON_AddNumberToObject(json, "dead_by_activation", l->dead_activation);
         cJSON_AddItemToObject(json, "map_bands", bands_json(&l->map_bands));

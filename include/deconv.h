@@ -699,7 +699,7 @@ typedef struct deconv_frequency_info {
     uint32_t reserved;
     deconv_bands filter_bands;
     deconv_bands map_bands;   /* energy 0 before the first picture */
-    deconv_bands noise_bands; /* what white noise of this size would have: the bands' areas */
+    deconv_bands noise_bands; /* what white noise of this size would have: about the bands' areas */
     const char *name;
     const char *op_type;
     const char *text; /* the verdict in words, with dead filters and aliasing */
@@ -767,6 +767,7 @@ typedef enum deconv_frequency_source {
     DECONV_FREQUENCY_FILTERS = 0,
     DECONV_FREQUENCY_MAPS = 1,
     DECONV_FREQUENCY_INPUT = 2, /* `index` is ignored */
+    DECONV_FREQUENCY_NOISE = 3, /* as noise_bands */
     DECONV_FREQUENCY_SOURCE_FORCE_32 = 0x7fffffff
 } deconv_frequency_source;
 

@@ -235,9 +235,12 @@ deconv_status deconv_frequency_histogram(const deconv_frequency *f, uint32_t ind
     case DECONV_FREQUENCY_INPUT:
         sums = &f->input_shares;
         break;
+    case DECONV_FREQUENCY_NOISE:
+        sums = &f->layer[index].noise;
+        break;
     default:
-        FAIL(f->ctx, DECONV_ERROR_INVALID, "source %d: there are filters, maps and the input",
-             (int)source);
+        FAIL(f->ctx, DECONV_ERROR_INVALID,
+             "source %d: there are filters, maps, the input and noise", (int)source);
     }
     memcpy(shares, sums->class, sizeof sums->class);
 done:

@@ -257,31 +257,48 @@ static double autocorrelate(const frequency_layer *layer, work *w, const float *
     return w->lag[0];
 }
 
-/* Takes each channel's mean over the kernel's box (holes of a dilated one count) out of the
- * autocorrelation:
+/* The kernel's box, holes of a dilated one included. */
+static double box_size(const frequency_layer *layer)
+{
+    double tall = (double)(layer->kernel[0] - 1) * layer->dilation[0] + 1.0;
+    double wide = (double)(layer->kernel[1] - 1) * layer->dilation[1] + 1.0;
+
+    return tall * wide;
+}
+
+/* Each channel's mean over the box, times its weights, summed over the channels into w->mean; the
+ * sum of the squared means. In units of scale^2. */
+static double multiply_means(const frequency_layer *layer, work *w, const float *weights)
+{
+    size_t count = (size_t)layer->kernel[0] * layer->kernel[1];
+    double box = box_size(layer), squares = 0.0;
+
+    memset(w->mean, 0, count * sizeof *w->mean);
+    for (uint32_t c = 0; c < layer->channels; c++) {
+        const float *taps = weights + c * count;
+        double mean = 0.0;
+
+        for (size_t i = 0; i < count; i++)
+            mean += taps[i] / w->scale;
+        mean /= box;
+        squares += mean * mean;
+        for (size_t i = 0; i < count; i++)
+            w->mean[i] += mean * (taps[i] / w->scale);
+    }
+    return squares;
+}
+
+/* Takes the means out of the autocorrelation:
  *
  *     (v - m) * (v - m) = v * v - m (v * 1) - m (1 * v) + m^2 (1 * 1)
  *
- * summed over the channels. Returns the energy of the means. */
-static double remove_means(const frequency_layer *layer, work *w, const float *weights)
+ * summed over the channels; w->mean has the sum of m v, `squares` that of m^2. */
+static void remove_means(const frequency_layer *layer, work *w, double squares)
 {
     int height = (int)layer->kernel[0], width = (int)layer->kernel[1];
     int step_y = (int)layer->dilation[0], step_x = (int)layer->dilation[1];
     int tall = (height - 1) * step_y + 1, wide = (width - 1) * step_x + 1;
-    double box = (double)tall * wide, squares = 0.0;
 
-    memset(w->mean, 0, (size_t)height * (size_t)width * sizeof *w->mean);
-    for (uint32_t c = 0; c < layer->channels; c++) {
-        const float *taps = weights + (size_t)c * (size_t)height * (size_t)width;
-        double mean = 0.0;
-
-        for (int i = 0; i < height * width; i++)
-            mean += taps[i] / w->scale;
-        mean /= box;
-        squares += mean * mean;
-        for (int i = 0; i < height * width; i++)
-            w->mean[i] += mean * (taps[i] / w->scale);
-    }
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++)
             for (int by = 0; by < tall; by++)
@@ -294,7 +311,6 @@ static double remove_means(const frequency_layer *layer, work *w, const float *w
     for (int dy = 1 - tall; dy < tall; dy++)
         for (int dx = 1 - wide; dx < wide; dx++)
             *lag_at(w, dy, dx) += squares * (tall - abs(dy)) * (wide - abs(dx));
-    return squares * box;
 }
 
 static void to_signal(const work *w, double energy, float *signal)
@@ -309,8 +325,9 @@ static void to_signal(const work *w, double energy, float *signal)
 static deconv_status analyse_filter(const frequency_layer *layer, work *w, const float *weights,
                                     spectrum *s, filter_result *result)
 {
-    double energy = autocorrelate(layer, w, weights), unit = (double)w->scale * w->scale, rest;
+    double energy = autocorrelate(layer, w, weights), unit = (double)w->scale * w->scale;
     deconv_status status = DECONV_OK;
+    double squares, rest;
 
     result->rms = sqrt(energy / (double)frequency_filter_size(layer)) * w->scale;
     if (!(energy > 0.0))
@@ -319,7 +336,9 @@ static deconv_status analyse_filter(const frequency_layer *layer, work *w, const
         spectrum_sums_add(&result->sums, &layer->noise, energy * unit);
         goto done;
     }
-    rest = energy - remove_means(layer, w, weights);
+    squares = multiply_means(layer, w, weights);
+    remove_means(layer, w, squares);
+    rest = energy - squares * box_size(layer);
     if (rest < NOTHING * energy)
         rest = 0.0;
     result->sums.dc = (energy - rest) * unit;
@@ -327,6 +346,30 @@ static deconv_status analyse_filter(const frequency_layer *layer, work *w, const
         to_signal(w, w->lag[0], spectrum_signal(s));
         TRY(spectrum_add(s, SPECTRUM_AUTOCORRELATION, true, 1.0, rest * unit, &result->sums));
     }
+done:
+    return status;
+}
+
+/* What independent weights of equal variance have on average: their autocorrelation is one peak,
+ * and each weight has the same part in the mean. */
+static deconv_status expect_noise(frequency_layer *layer, work *w, spectrum *s)
+{
+    size_t taps = (size_t)layer->kernel[0] * layer->kernel[1];
+    double box = box_size(layer);
+    deconv_status status = DECONV_OK;
+
+    if (taps == 1) {
+        layer->noise = spectrum_areas(s);
+        goto done;
+    }
+    memset(w->lag, 0, (size_t)w->rows * (size_t)w->cols * sizeof *w->lag);
+    w->lag[0] = (double)taps;
+    for (size_t i = 0; i < taps; i++)
+        w->mean[i] = 1.0 / box;
+    remove_means(layer, w, (double)taps / (box * box));
+    layer->noise.dc = 1.0 / box;
+    to_signal(w, w->lag[0], spectrum_signal(s));
+    TRY(spectrum_add(s, SPECTRUM_AUTOCORRELATION, true, 1.0, 1.0 - 1.0 / box, &layer->noise));
 done:
     return status;
 }
@@ -399,7 +442,7 @@ deconv_status frequency_filters(deconv_frequency *f, frequency_layer *layer)
 
     TRY(frequency_load_weights(f, (int)(layer - f->layer)));
     TRY(work_create(f, layer, &w, &s));
-    layer->noise = spectrum_areas(s);
+    TRY(expect_noise(layer, &w, s));
     for (uint32_t k = 0; k < layer->filters; k++)
         TRY(analyse_filter(layer, &w, f->weights + k * size, s, &layer->filter[k]));
     TRY(mark_dead(f, layer));
