@@ -120,6 +120,7 @@ static deconv_status open_bench(bench *b, const conv_task *task)
     b->ctx = task->ctx;
     b->task = *task;
     b->task.whole = NULL;
+    b->task.packed = NULL;
     b->task.scratch = &b->scratch;
     TRY(open_side(b, &b->src, forward, task->src_block, 1));
     TRY(write_side(b, &b->src));
