@@ -137,13 +137,12 @@ size_t frequency_filter_size(const frequency_layer *layer)
 static deconv_status read_constant(const graph *g, int value, float *to)
 {
     const graph_value *v = &g->value[value];
-    const tensor *device = v->weight ? v->weight : g->weights[value];
     size_t count = (size_t)shape_count(&v->shape);
 
     if (v->constant && (v->constant->data || v->constant->in_file))
         return onnx_read_constant(g->model, v->constant, 0, count, to);
-    if (device)
-        return buffer_read(g->ctx, device->data, 0, count * sizeof *to, to);
+    if (v->weight && v->weight->data)
+        return buffer_read(g->ctx, v->weight->data->data, 0, count * sizeof *to, to);
     return error_set(g->ctx, DECONV_ERROR_UNSUPPORTED,
                      "%s: its weights are computed while the network runs", v->name);
 }

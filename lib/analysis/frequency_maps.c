@@ -330,7 +330,7 @@ static deconv_status make_trace(deconv_frequency *f, int64_t pictures, deconv_tr
     TRY_ALLOC(keep, f->ctx, (size_t)f->count);
     for (int i = 0; i < f->count; i++)
         keep[i] = f->layer[i].maps_of;
-    options.rules = 1u << DECONV_RULE_DECONVNET;
+    options.flags = DECONV_TRACE_NO_INVERSE;
     options.keep = options.last = keep;
     options.keep_count = options.last_count = (uint32_t)f->count;
     TRY(deconv_trace_batch(f->net, f->net->fixed_batch ? f->net->fixed_batch : pictures, &options,

@@ -16,6 +16,7 @@ typedef struct conv_net {
     int stride, dilation, groups;
     int side;
     bool transposed;
+    bool folded;          /* the weights come out of a Transpose that moves nothing */
     const float *weights; /* as ONNX has them */
     const float *bias;    /* [filters] or NULL */
     const int64_t *batch; /* NULL: open */
@@ -35,6 +36,7 @@ static inline void build_conv_net(build *b, const conv_net *n)
     int64_t dilations[2] = {or_one(n->dilation), or_one(n->dilation)}, bias_dims[1] = {n->filters};
     size_t count =
         (size_t)n->filters * (size_t)n->channels * (size_t)or_one(n->height) * (size_t)n->width;
+    const int64_t stay[4] = {0, 1, 2, 3};
     Onnx__AttributeProto *group;
     Onnx__NodeProto *node;
 
@@ -46,11 +48,16 @@ static inline void build_conv_net(build *b, const conv_net *n)
         x_dims[0] = *n->batch;
     build_start(b);
     build_input(b, "x", TYPE_OF(FLOAT), (size_t)(2 + spatial), x_dims);
-    build_raw(b, build_initializer(b, "w", TYPE_OF(FLOAT), (size_t)(2 + spatial), w_dims),
-              n->weights, count * sizeof(float));
+    build_raw(
+        b,
+        build_initializer(b, n->folded ? "w0" : "w", TYPE_OF(FLOAT), (size_t)(2 + spatial), w_dims),
+        n->weights, count * sizeof(float));
     if (n->bias)
         build_raw(b, build_initializer(b, "b", TYPE_OF(FLOAT), 1, bias_dims), n->bias,
                   (size_t)n->filters * sizeof(float));
+    if (n->folded)
+        build_ints(b, build_node(b, "Transpose", "stay", "w0", "w"), "perm", (size_t)(2 + spatial),
+                   stay);
     node = build_node(b, n->transposed ? "ConvTranspose" : "Conv", "conv",
                       n->bias ? "x w b" : "x w", "c");
     build_ints(b, node, "strides", (size_t)spatial, strides);
