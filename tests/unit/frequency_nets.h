@@ -100,6 +100,39 @@ static inline deconv_net *open_conv_net(const fixture *f, const conv_net *n)
             fail_msg("%s: %s", #call, deconv_ctx_message((f)->ctx));                               \
     } while (0)
 
+/* A net and what was found in its filters. */
+typedef struct analysis {
+    deconv_net *net;
+    deconv_frequency *frequency;
+    deconv_frequency_info info;
+} analysis;
+
+static inline analysis analyse(const fixture *f, const conv_net *n,
+                               const deconv_frequency_options *options)
+{
+    analysis a = {.info = DECONV_FREQUENCY_INFO_INIT};
+
+    a.net = open_conv_net(f, n);
+    WORKS(f, deconv_frequency_create(a.net, options, &a.frequency));
+    assert_int_equal(deconv_frequency_count(a.frequency), 1);
+    WORKS(f, deconv_frequency_get(a.frequency, 0, &a.info));
+    return a;
+}
+
+static inline void done_with(analysis *a)
+{
+    deconv_frequency_destroy(a->frequency);
+    deconv_net_destroy(a->net);
+}
+
+static inline deconv_filter_info filter_of(const fixture *f, const analysis *a, uint32_t filter)
+{
+    deconv_filter_info info = DECONV_FILTER_INFO_INIT;
+
+    WORKS(f, deconv_frequency_filter(a->frequency, 0, filter, &info));
+    return info;
+}
+
 /* Stripes of `frequency` cycles per pixel, `degrees` counter-clockwise from horizontal. */
 static inline void draw_grating(float *to, int height, int width, double frequency, double degrees,
                                 double phase)

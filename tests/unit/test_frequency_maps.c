@@ -27,8 +27,8 @@ static deconv_status run(deconv_frequency *frequency, const deconv_tensor *t)
     return deconv_frequency_run(frequency, &t, 1);
 }
 
-static deconv_filter_info filter_of(const fixture *f, const deconv_frequency *frequency,
-                                    uint32_t filter)
+static deconv_filter_info map_filter(const fixture *f, const deconv_frequency *frequency,
+                                     uint32_t filter)
 {
     deconv_filter_info info = DECONV_FILTER_INFO_INIT;
 
@@ -65,7 +65,7 @@ static void parseval_holds_for_maps(void **state)
         WORKS(f, deconv_frequency_create(net, NULL, &frequency));
         WORKS(f, run(frequency, t));
         for (uint32_t k = 0; k < 2; k++) {
-            deconv_filter_info info = filter_of(f, frequency, k);
+            deconv_filter_info info = map_filter(f, frequency, k);
             double energy = 0.0, mean = 0.0;
 
             for (int p = 0; p < area; p++) {
@@ -113,7 +113,7 @@ static void gratings_pass_where_they_belong(void **state)
             WORKS(f, deconv_frequency_create(net, NULL, &frequency));
             WORKS(f, run(frequency, t));
             WORKS(f, deconv_frequency_input(frequency, &input));
-            info = filter_of(f, frequency, 0);
+            info = map_filter(f, frequency, 0);
             band[0] = input.low;
             band[1] = input.mid;
             band[2] = input.high;
@@ -160,7 +160,7 @@ static void filters_let_through_what_they_are(void **state)
     WORKS(f, run(frequency, t));
     WORKS(f, deconv_frequency_get(frequency, 0, &info));
     for (uint32_t k = 0; k < 3; k++) {
-        deconv_bands b = filter_of(f, frequency, k).map_bands;
+        deconv_bands b = map_filter(f, frequency, k).map_bands;
 
         centroid[k] = b.centroid / (1.0 - b.dc / b.energy);
     }
@@ -215,7 +215,7 @@ static void silent_maps_are_found(void **state)
     assert_int_equal(info.dead_activation, 2);
     assert_int_equal(info.dead_weight, 1);
     for (uint32_t k = 0; k < 4; k++)
-        assert_int_equal(filter_of(f, frequency, k).flags, flags[k]);
+        assert_int_equal(map_filter(f, frequency, k).flags, flags[k]);
     assert_non_null(strstr(info.text, "2 of 4 maps are the same everywhere in all 2 pictures"));
     deconv_frequency_destroy(frequency);
     deconv_tensor_destroy(t);
@@ -240,7 +240,7 @@ static void expect_same(const fixture *f, const deconv_frequency *a, const decon
 
     assert_int_equal(deconv_frequency_pictures(a), deconv_frequency_pictures(b));
     for (uint32_t k = 0; k < 4; k++) {
-        deconv_filter_info one = filter_of(f, a, k), other = filter_of(f, b, k);
+        deconv_filter_info one = map_filter(f, a, k), other = map_filter(f, b, k);
 
         assert_memory_equal(&one, &other, sizeof one);
     }
@@ -318,7 +318,7 @@ static void check_weights_after_a_run(const fixture *f, bool folded)
     WORKS(f, run(before, t));
     WORKS(f, deconv_frequency_create(net, NULL, &after));
     for (uint32_t k = 0; k < FILTERS; k++) {
-        deconv_filter_info one = filter_of(f, before, k), other = filter_of(f, after, k);
+        deconv_filter_info one = map_filter(f, before, k), other = map_filter(f, after, k);
 
         assert_memory_equal(&one.bands, &other.bands, sizeof one.bands);
         WORKS(f, deconv_frequency_weights(after, 0, k, read, SIZE));
@@ -364,7 +364,7 @@ static void wrong_pictures_are_refused(void **state)
     t = tensor_of(f->ctx, picture, 1, 1, SIDE, SIDE);
     assert_int_equal(run(frequency, t), DECONV_ERROR_INVALID);
     assert_non_null(strstr(deconv_ctx_message(f->ctx), "not finite"));
-    assert_true(filter_of(f, frequency, 0).map_bands.energy == 0.0);
+    assert_true(map_filter(f, frequency, 0).map_bands.energy == 0.0);
     deconv_tensor_destroy(t);
     deconv_tensor_destroy(wrong);
     deconv_frequency_destroy(frequency);
@@ -376,7 +376,7 @@ typedef struct starving {
     const float *picture;
 } starving;
 
-static deconv_status analyse(deconv_ctx *ctx, void *user)
+static deconv_status analyse_starving(deconv_ctx *ctx, void *user)
 {
     const starving *s = user;
     const int64_t shape[4] = {1, 1, SIDE, SIDE};
@@ -413,8 +413,8 @@ static void memory_may_run_out(void **state)
     draw_noise(weights, 2 * 9, 2);
     draw_noise(picture, AREA, 2);
     assert_int_equal(deconv_net_open(ctx, put_conv_net(*state, &n), NULL, &s.net), DECONV_OK);
-    assert_int_equal(analyse(ctx, &s), DECONV_OK);
-    refused = starve(ctx, &h, analyse, &s, why, sizeof why);
+    assert_int_equal(analyse_starving(ctx, &s), DECONV_OK);
+    refused = starve(ctx, &h, analyse_starving, &s, why, sizeof why);
     if (refused < 0)
         fail_msg("%s", why);
     print_message("%ld allocations refused\n", refused);
