@@ -46,6 +46,10 @@ PIN(deconv_plan_info, 56);
 PIN(deconv_plan_candidate, 40);
 PIN(deconv_tune_options, 24);
 PIN(deconv_tune_summary, 32);
+PIN(deconv_frequency_options, 56);
+PIN(deconv_bands, 72);
+PIN(deconv_frequency_info, 312);
+PIN(deconv_filter_info, 160);
 PIN_LAST(deconv_device_info, version, 544);
 PIN_LAST(deconv_ctx_options, memory, 104);
 PIN_LAST(deconv_attr, string, 40);
@@ -56,6 +60,10 @@ PIN_LAST(deconv_plan_info, algorithm, 48);
 PIN_LAST(deconv_plan_candidate, reason, 32);
 PIN_LAST(deconv_tune_options, limit_seconds, 16);
 PIN_LAST(deconv_tune_summary, path, 24);
+PIN_LAST(deconv_frequency_options, much, 48);
+PIN_LAST(deconv_bands, oriented, 64);
+PIN_LAST(deconv_frequency_info, text, 304);
+PIN_LAST(deconv_filter_info, map_bands, 88);
 #endif
 
 #define PIN_ENUM(type) STATIC_ASSERT(sizeof(type) == 4, #type " is not 32 bits wide")
@@ -68,6 +76,8 @@ PIN_ENUM(deconv_attr_type);
 PIN_ENUM(deconv_direction);
 PIN_ENUM(deconv_seed_value);
 PIN_ENUM(deconv_scaling);
+PIN_ENUM(deconv_verdict);
+PIN_ENUM(deconv_frequency_source);
 
 /* ---- Structs ---- */
 
@@ -95,6 +105,9 @@ static void macros_equal_functions(void)
     CHECK_INIT(deconv_plan_candidate, DECONV_PLAN_CANDIDATE_INIT);
     CHECK_INIT(deconv_tune_options, DECONV_TUNE_OPTIONS_INIT);
     CHECK_INIT(deconv_tune_summary, DECONV_TUNE_SUMMARY_INIT);
+    CHECK_INIT(deconv_frequency_options, DECONV_FREQUENCY_OPTIONS_INIT);
+    CHECK_INIT(deconv_frequency_info, DECONV_FREQUENCY_INFO_INIT);
+    CHECK_INIT(deconv_filter_info, DECONV_FILTER_INFO_INIT);
 }
 
 static void null_is_nothing(void)
@@ -105,6 +118,7 @@ static void null_is_nothing(void)
     deconv_net_destroy(NULL);
     deconv_trace_destroy(NULL);
     deconv_plan_destroy(NULL);
+    deconv_frequency_destroy(NULL);
     deconv_picture_destroy(NULL);
     deconv_card_destroy(NULL);
 }
