@@ -285,7 +285,7 @@ int command_occlude(int argc, const char **argv)
     int result = session_parse(&s, argc, argv, options, &usage, words, 2);
 
     if (result < 0)
-        result = occlude_check(&s, &o);
+        result = occlude_check(&s, &o, words[1]);
     if (result < 0)
         result = run(&s, &o, words[0], words[1]);
     session_close(&s);

@@ -28,9 +28,9 @@ typedef struct occluded {
     uint32_t first; /* the first of the figure's maps */
 } occluded;
 
-/* What can be said about the options without the network: -1 when they make sense, else the exit
- * status. */
-int occlude_check(const session *s, occlude_options *o);
+/* What can be said about the options without the network; `path`: of the input. -1 when they make
+ * sense, else the exit status. */
+int occlude_check(const session *s, occlude_options *o, const char *path);
 /* The maps, whose layers the network must have. */
 bool occlude_find_maps(session *s, occlude_options *o);
 /* The layer whose strongest map the figure shows: --layer, or the last one with positions. */

@@ -66,6 +66,13 @@ static bool parse_fill(const char *text, deconv_occlusion_options *how)
     return true;
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
 static int check_maps(const session *s, const occlude_options *o)
 {
     int count = 0;
@@ -91,7 +98,7 @@ static int check_maps(const session *s, const occlude_options *o)
     return -1;
 }
 
-int occlude_check(const session *s, occlude_options *o)
+int occlude_check(const session *s, occlude_options *o, const char *path)
 {
     static const char *const engines[] = {"incremental", "full", NULL};
     deconv_occlusion_options *how = &o->how;
@@ -120,7 +127,7 @@ int occlude_check(const session *s, occlude_options *o)
                           "--fill %s: one of mean, grey, blur, noise:SEED, or a colour R,G,B from "
                           "0 to 255 is wanted",
                           o->fill);
-    if (!o->out && !o->overlay && !o->raw)
+    if (!o->out && !o->overlay && !o->raw && !ends_with(path, ".npy"))
         o->out = strdup("occlusion.png");
     if (o->layer && !o->out)
         return fail_usage(s, "--layer is for the figure, -o FILE.png; a layer's map is --map "

@@ -47,6 +47,8 @@ typedef struct raw_file {
 /* False: the message was printed. The file appears with raw_finish(), whole; raw_abandon() removes
  * what there is of an unfinished one and does nothing to a finished or an empty `raw_file`. */
 bool raw_open(raw_file *f, const char *path, const int64_t *shape, uint32_t rank);
+/* The same for a text instead of an array. */
+bool raw_open_text(raw_file *f, const char *path, const char *text, size_t size);
 bool raw_append(raw_file *f, const float *values, uint64_t count);
 bool raw_finish(raw_file *f);
 void raw_abandon(raw_file *f);

@@ -110,6 +110,16 @@ bool raw_open(raw_file *f, const char *path, const int64_t *shape, uint32_t rank
     return true;
 }
 
+bool raw_open_text(raw_file *f, const char *path, const char *text, size_t size)
+{
+    *f = (raw_file){.path = path};
+    if (!open_file(f))
+        return false;
+    if (fwrite(text, 1, size, f->file) != size)
+        return fail_write(f, strerror(errno));
+    return true;
+}
+
 /* ---- Writing ---- */
 
 bool raw_append(raw_file *f, const float *values, uint64_t count)

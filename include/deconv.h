@@ -637,6 +637,169 @@ DECONV_API deconv_status deconv_card_crop(const deconv_card *card, const deconv_
 DECONV_API deconv_status deconv_card_values(const deconv_card *card, const deconv_picture *cropped,
                                             int64_t channels, float *values, uint64_t count);
 
+/* ---- Frequencies: what filters respond to, and what passes through them ------------------ */
+
+/* For every Conv and ConvTranspose of a net: how the energy of each filter, and of the feature maps
+ * it makes of pictures, is spread over spatial frequencies; aliasing; dead filters; a verdict as in
+ * Zeiler & Fergus 2013, section 4.1. Frequencies are in cycles per pixel of the layer's input (a
+ * filter) or of the map itself; docs/frequency.md has the formulas. */
+typedef struct deconv_frequency deconv_frequency;
+
+typedef struct deconv_frequency_options {
+    uint32_t struct_size;
+    uint32_t grid;    /* filters are zero-padded to grid x grid: even, 8 to 1024 */
+    double low_to;    /* low: 0 < f < low_to */
+    double mid_to;    /* mid: low_to <= f < mid_to; high: mid_to <= f */
+    double rms_limit; /* filters over it are counted */
+    double dead_rms;  /* a filter is dead whose RMS is at most this part of the layer's median */
+    double little;    /* a band has little when its share is below this, */
+    double much;      /* and much from this on */
+} deconv_frequency_options;
+
+#define DECONV_FREQUENCY_OPTIONS_INIT                                                              \
+    {                                                                                              \
+        sizeof(deconv_frequency_options), 64, 1.0 / 6.0, 1.0 / 3.0, 0.1, 0.01, 0.15, 0.25          \
+    }
+DECONV_API void deconv_frequency_options_init(deconv_frequency_options *options);
+
+/* Where energy lies. Of one filter or map: sums of squares, dc + low + mid + high = energy. Of a
+ * layer: the shares of its filters or maps that are not dead, averaged; energy is then 1, or 0
+ * where there are none. */
+typedef struct deconv_bands {
+    double energy;
+    double dc; /* of the mean */
+    double low;
+    double mid;
+    double high;
+    double beyond;      /* part of the energy past the Nyquist limit after the stride: it aliases */
+    double centroid;    /* mean radial frequency, DC counted at 0 */
+    double orientation; /* of the stripes: degrees from horizontal, counter-clockwise, 0 to 180 */
+    double oriented;    /* how much they agree on it: 0 none, 1 all */
+} deconv_bands;
+
+typedef enum deconv_verdict {
+    DECONV_VERDICT_EVEN = 0, /* no band has little */
+    DECONV_VERDICT_GAP = 1,  /* much very low and very high, little in between: the paper's case */
+    DECONV_VERDICT_LOW = 2,  /* mostly DC and low */
+    DECONV_VERDICT_MID = 3,  /* mostly mid */
+    DECONV_VERDICT_HIGH = 4, /* mostly high */
+    DECONV_VERDICT_UNEVEN = 5, /* some band has little, none has most */
+    DECONV_VERDICT_NOISE = 6,  /* as white noise would have it */
+    DECONV_VERDICT_POINT = 7,  /* 1x1 filters: every frequency alike */
+    DECONV_VERDICT_DEAD = 8,   /* no filter lives */
+    DECONV_VERDICT_FORCE_32 = 0x7fffffff
+} deconv_verdict;
+
+typedef struct deconv_frequency_info {
+    uint32_t struct_size;
+    uint32_t layer;   /* in the net */
+    uint32_t maps_of; /* the layer whose maps are analysed: its activation function, or itself */
+    uint32_t filters;
+    uint32_t channels; /* of one filter */
+    uint32_t height;   /* of the kernel, and so on; a 1-D layer has height 1 */
+    uint32_t width;
+    uint32_t stride_y;
+    uint32_t stride_x;
+    uint32_t dilation_y;
+    uint32_t dilation_x;
+    uint32_t grid_y; /* the padded grid: `grid`, or more where a kernel is larger */
+    uint32_t grid_x;
+    uint32_t dead_weight;     /* filters dead by their weights */
+    uint32_t dead_activation; /* whose map is the same everywhere in all pictures; 0 without any */
+    uint32_t over_limit;      /* over the RMS limit */
+    deconv_verdict verdict;
+    uint32_t reserved;
+    deconv_bands filter_bands;
+    deconv_bands map_bands;   /* energy 0 before the first picture */
+    deconv_bands noise_bands; /* what white noise of this size would have: about the bands' areas */
+    const char *name;
+    const char *op_type;
+    const char *text; /* the verdict in words, with dead filters and aliasing */
+} deconv_frequency_info;
+
+#define DECONV_FREQUENCY_INFO_INIT                                                                 \
+    {                                                                                              \
+        sizeof(deconv_frequency_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,                \
+            DECONV_VERDICT_EVEN, 0, {0, 0, 0, 0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0, 0, 0, 0},      \
+            {0, 0, 0, 0, 0, 0, 0, 0, 0}, NULL, NULL, NULL                                          \
+    }
+DECONV_API void deconv_frequency_info_init(deconv_frequency_info *info);
+
+enum {
+    DECONV_FILTER_DEAD_WEIGHT = 1,
+    DECONV_FILTER_DEAD_ACTIVATION = 2,
+    DECONV_FILTER_OVER_LIMIT = 4
+};
+
+typedef struct deconv_filter_info {
+    uint32_t struct_size;
+    uint32_t flags; /* DECONV_FILTER_... */
+    double rms;     /* root of the mean square of its weights */
+    deconv_bands bands;
+    deconv_bands map_bands; /* of its map, over all pictures */
+} deconv_filter_info;
+
+#define DECONV_FILTER_INFO_INIT                                                                    \
+    {                                                                                              \
+        sizeof(deconv_filter_info), 0, 0.0, {0, 0, 0, 0, 0, 0, 0, 0, 0},                           \
+        {                                                                                          \
+            0, 0, 0, 0, 0, 0, 0, 0, 0                                                              \
+        }                                                                                          \
+    }
+DECONV_API void deconv_filter_info_init(deconv_filter_info *info);
+
+/* Analyses the filters of all convolutions; nothing runs. The result may outlive neither its net
+ * nor its context and counts as part of the net for threads. */
+DECONV_API deconv_status deconv_frequency_create(deconv_net *net,
+                                                 const deconv_frequency_options *options,
+                                                 deconv_frequency **frequency);
+DECONV_API void deconv_frequency_destroy(deconv_frequency *frequency);
+
+/* Runs pictures through the net, one tensor per input, each (batch, ...), in parts that memory
+ * allows, and adds them and their feature maps to the analysis. May be called again for more. When
+ * it fails, no pictures are left in the analysis. */
+DECONV_API deconv_status deconv_frequency_run(deconv_frequency *frequency,
+                                              const deconv_tensor *const *inputs,
+                                              uint32_t input_count);
+DECONV_API uint64_t deconv_frequency_pictures(const deconv_frequency *frequency);
+
+/* Convolutions, in the order they run, 0 <= index < count; their strings are valid until the next
+ * deconv_frequency_run(). */
+DECONV_API uint32_t deconv_frequency_count(const deconv_frequency *frequency);
+DECONV_API deconv_status deconv_frequency_get(const deconv_frequency *frequency, uint32_t index,
+                                              deconv_frequency_info *info);
+DECONV_API deconv_status deconv_frequency_filter(const deconv_frequency *frequency, uint32_t index,
+                                                 uint32_t filter, deconv_filter_info *info);
+
+/* The pictures themselves, as the net gets them: their channels' shares, averaged. */
+DECONV_API deconv_status deconv_frequency_input(const deconv_frequency *frequency,
+                                                deconv_bands *bands);
+
+typedef enum deconv_frequency_source {
+    DECONV_FREQUENCY_FILTERS = 0,
+    DECONV_FREQUENCY_MAPS = 1,
+    DECONV_FREQUENCY_INPUT = 2, /* `index` is ignored */
+    DECONV_FREQUENCY_NOISE = 3, /* as noise_bands */
+    DECONV_FREQUENCY_SOURCE_FORCE_32 = 0x7fffffff
+} deconv_frequency_source;
+
+/* Classes of the radial histogram: class i is i/48 <= f < (i + 1)/48 cycles per pixel. */
+#define DECONV_FREQUENCY_CLASSES 34
+
+/* Shares of the energy by radial frequency, DC left out: `count` DECONV_FREQUENCY_CLASSES values
+ * that add up to 1 - dc. */
+DECONV_API deconv_status deconv_frequency_histogram(const deconv_frequency *frequency,
+                                                    uint32_t index, deconv_frequency_source source,
+                                                    double *shares, uint64_t count);
+
+/* A filter's weights (channels, height, width). */
+DECONV_API deconv_status deconv_frequency_weights(deconv_frequency *frequency, uint32_t index,
+                                                  uint32_t filter, float *values, uint64_t count);
+/* Its energy by frequency (grid_y, grid_x), all channels together, frequency 0 in the middle at
+ * (grid_y / 2, grid_x / 2). Adds up to the sum of the squared weights. */
+DECONV_API deconv_status deconv_frequency_spectrum(deconv_frequency *frequency, uint32_t index,
+                                                   uint32_t filter, double *values, uint64_t count);
+
 /* ---- Occlusion: what covering a part of the picture changes ------------------------------ */
 
 /* A finished sweep (Zeiler & Fergus 2013, section 4.2): a patch was laid over every place of a grid

@@ -127,6 +127,12 @@ plot_box plot_axes_box(const plot_axes *a, double x0, double y0, double x1, doub
 
 /* ---- Drawing ---- */
 
+/* Not in the part of the axis that is to stay clear. */
+static bool has_tick(const plot_axis *axis, double value)
+{
+    return (axis->to - value) / (axis->to - axis->from) >= axis->clear - 1e-9;
+}
+
 static void stroke(plot *p, double x0, double y0, double x1, double y1)
 {
     cairo_set_line_width(p->cr, 1.0);
@@ -144,6 +150,8 @@ static void draw_x_axis(plot *p, const plot_axes *a)
     for (int i = 0; !a->x.bare && i < t.count; i++) {
         double x = floor(plot_axes_x(a, t.first + i * t.step)) + 0.5;
 
+        if (!has_tick(&a->x, t.first + i * t.step))
+            continue;
         canvas_colour(p, PLOT_BLACK);
         stroke(p, x, bottom, x, bottom + TICK);
         canvas_tick_text(&t, i, text, sizeof text);
@@ -166,6 +174,8 @@ static void draw_y_axis(plot *p, const plot_axes *a)
     for (int i = 0; !a->y.bare && i < t.count; i++) {
         double y = floor(plot_axes_y(a, t.first + i * t.step)) + 0.5;
 
+        if (!has_tick(&a->y, t.first + i * t.step))
+            continue;
         canvas_colour(p, PLOT_BLACK);
         stroke(p, a->box.x - TICK, y, a->box.x, y);
         canvas_tick_text(&t, i, text, sizeof text);

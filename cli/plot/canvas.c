@@ -211,6 +211,8 @@ double plot_paragraph(plot *p, double x, double y, double width, int size, uint3
         for (size_t end = 0; text[end];) {
             end += strspn(text + end, " ");
             end += strcspn(text + end, " ");
+            while (text[end] == ' ' && text[end + 1] == '%') /* a number keeps its sign */
+                end += 1 + strcspn(text + end + 1, " ");
             if (end >= sizeof line)
                 break;
             memcpy(line, text, end);

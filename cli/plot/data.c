@@ -58,6 +58,19 @@ void plot_mark(plot *p, const plot_axes *a, double x, uint32_t rgb, bool dashed)
     cairo_restore(p->cr);
 }
 
+void plot_circle(plot *p, plot_box box, double x, double y, double radius, uint32_t rgb)
+{
+    cairo_save(p->cr);
+    cairo_rectangle(p->cr, box.x, box.y, box.width, box.height);
+    cairo_clip(p->cr);
+    canvas_colour(p, rgb);
+    cairo_set_line_width(p->cr, 1.0);
+    cairo_new_path(p->cr);
+    cairo_arc(p->cr, x, y, radius, 0.0, 2.0 * 3.14159265358979323846);
+    cairo_stroke(p->cr);
+    cairo_restore(p->cr);
+}
+
 void plot_span(plot *p, const plot_axes *a, double from, double to, uint32_t rgb)
 {
     clip(p, a);

@@ -59,6 +59,7 @@ typedef struct plot_axis {
         to; /* at the left and right end; at the bottom and top: y of a picture is {H, 0} */
     const char *label; /* NULL: none */
     bool bare;         /* no ticks and no numbers */
+    double clear;      /* part at the end `to` without ticks, for what is written there: 0 to 1 */
 } plot_axis;
 
 typedef struct plot_axes {
@@ -86,6 +87,8 @@ void plot_line(plot *p, const plot_axes *a, const double *x, const double *y, in
 /* Bars of `count` equal classes over the x axis from `from` to `to`, standing on y = 0. */
 void plot_bars(plot *p, const plot_axes *a, double from, double to, const double *y, int count,
                const uint32_t *rgb);
+/* A circle around (x, y) in pixels, cut to `box`. */
+void plot_circle(plot *p, plot_box box, double x, double y, double radius, uint32_t rgb);
 /* A vertical line through the whole box at x. */
 void plot_mark(plot *p, const plot_axes *a, double x, uint32_t rgb, bool dashed);
 /* The columns between two x, behind the data. */

@@ -36,6 +36,9 @@ typedef struct conv_task {
      * A window must give the bits of the whole, so it is served by an algorithm of the same
      * summation order as the one that serves the whole. */
     const conv_problem *whole;
+    /* Adjoint: every image of the source is zero outside one channel, that of its number in
+     * conv_operands.units; outside one cell of it. */
+    bool one_channel, one_cell;
 } conv_task;
 
 /* The operands of one run, in the layouts of the task. */
@@ -47,6 +50,7 @@ typedef struct conv_operands {
      * picture begins, and floats from picture to picture. 0: dst is dense. Every algorithm that
      * writes blocks takes this; `add` is not given with it. */
     int64_t dst_from, dst_image;
+    const buffer *units; /* [batch] int, where the task says one_channel */
 } conv_operands;
 
 struct conv_algorithm {
@@ -116,6 +120,12 @@ const char *convolution_algorithm(const convolution *c);
 const conv_algorithm *convolution_choice(const conv_task *task);
 /* Why algorithm `a` must not serve the task; NULL: it may. */
 const char *convolution_refusal(const conv_algorithm *a, const conv_task *task);
+
+/* single.c: for tasks of one_channel, in place of the algorithm `instead` and with its bits; false
+ * where it cannot give these or spares nothing. */
+bool conv_single_serves(const conv_task *task, const conv_algorithm *instead);
+deconv_status conv_single_create(const conv_task *task, const conv_algorithm *instead, void **plan);
+extern const conv_algorithm conv_algorithm_single;
 
 /* Algorithm `index` of the table, in order; NULL past its end. */
 const conv_algorithm *conv_algorithm_at(int index);

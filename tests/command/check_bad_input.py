@@ -101,6 +101,10 @@ def model_files(network):
         "absent.onnx": onnx.model(
             [conv], [picture], [out], [onnx.external_weights("w", [3, 3, 1, 1], "absent.bin")]
         ),
+        "relu.onnx": onnx.model([relu], [picture], [out]),
+        "infinite.onnx": onnx.model(
+            [conv], [picture], [out], [onnx.weights("w", [3, 3, 1, 1], [1.0] * 8 + [float("inf")])]
+        ),
     }
 
 
@@ -116,6 +120,7 @@ def array_files():
         "overflow.npy": npy("<f4", (1 << 40, 1 << 40), bytes(100)),
         "two.npy": npy("<f4", (2, 3, 96, 96), bytes(8 * count)),
         "nan.npy": npy("<f4", (3, 96, 96), struct.pack("<f", float("nan")) * count),
+        "zero.npy": npy("<f4", (3, 96, 96), bytes(4 * count)),
     }
 
 
@@ -128,8 +133,8 @@ def write_files(folder, deconv, network, picture):
         "half.png": picture.read_bytes()[: picture.stat().st_size // 2],
         "bomb.png": png(32768, 32768, 2, 8, b""),
         "memory.json": b"{}",
-        "maps.json": b"{}",
         "plain.json": b"{}",
+        "maps.json": b"{}",
         "card.json": b'{"input": {"resize": "large"}}',
         "notjson.json": b"{",
         "old.png": b"what was here before",
@@ -281,6 +286,48 @@ def output_cases(network):
     ]
 
 
+def frequency_cases(network):
+    frequency = ["frequency", network]
+
+    def usage(what, *options):
+        return Case(what, frequency + list(options), USAGE, list(options))
+
+    return [
+        Case("no network for frequencies", ["frequency"], USAGE, ["MODEL"]),
+        usage("one band", "--bands", "0.2"),
+        usage("bands that fall", "--bands", "0.3,0.2"),
+        usage("bands past the corner", "--bands", "0.3,0.8"),
+        usage("bands in words", "--bands", "low,mid"),
+        usage("bands that are nothing", "--bands", "nan,nan"),
+        usage("an odd grid", "--grid", "63"),
+        usage("a huge grid", "--grid", "4096"),
+        usage("no RMS limit", "--rms-limit", "0"),
+        usage("an RMS limit in words", "--rms-limit", "0.1x"),
+        usage("all dead", "--dead", "1"),
+        usage("a negative share of dead", "--dead", "-0.1"),
+        Case("frequencies of no filters", ["frequency", "relu.onnx"], FAILED, ["no convolution"]),
+        Case("frequencies of infinite weights", ["frequency", "infinite.onnx"], FAILED,
+             ["y", "filter 2", "finite"]),
+        Case("frequencies of half a network", ["frequency", "truncated.onnx"], FAILED,
+             ["truncated.onnx"]),
+        Case("against nothing", frequency + ["--against", "none.onnx"], FAILED, ["none.onnx"]),
+        Case("frequencies of no picture", frequency + ["--input", "none.jpg"], FAILED, ["none.jpg"]),
+        Case("the second picture missing", frequency + ["--input", "input.png", "--input",
+                                                        "none.jpg"], FAILED, ["none.jpg"]),
+        Case("frequencies of another size", frequency + ["--input", "shape.npy"], FAILED,
+             ["shape.npy", "3,95,96"]),
+        Case("frequencies of NaN", frequency + ["--input", "nan.npy"], FAILED, ["finite"]),
+        Case("figure unwritable, table not", frequency + ["-o", "none/f.png", "--csv", "f.csv"],
+             FAILED, ["none/f.png"]),
+        Case("figure of unknown format", frequency + ["-o", "f.svg"], FAILED, ["f.svg", ".png"]),
+        Case("table unwritable", frequency + ["--csv", "none/f.csv"], FAILED, ["none/f.csv"]),
+        Case("table into a folder", frequency + ["--csv", "folder.png"], FAILED, ["folder.png"]),
+        Case("table to a full disk", frequency + ["--csv", "full.npy"], FAILED, ["No space"]),
+        Case("disk full while writing a table", frequency + ["--csv", "f.csv"], FAILED,
+             ["f.csv", "too large"], limit=(resource.RLIMIT_FSIZE, 5000)),
+    ]
+
+
 def occlude_cases(network):
     occlude = ["occlude", network, "input.png"]
     return [
@@ -314,6 +361,14 @@ def occlude_cases(network):
              ["y", "1x3x96x96", "classifier"]),
         Case("NaN occluded", ["occlude", network, "nan.npy"], FAILED, ["finite"]),
         Case("two pictures occluded", ["occlude", network, "two.npy"], FAILED, ["two.npy"]),
+        Case("unknown engine", occlude + ["--engine", "fast"], USAGE, ["fast", "full"]),
+        Case("figure of an unknown layer", occlude + ["--layer", "pol2"], FAILED, ["pol2", "pool2"]),
+        Case("figure without a picture", ["occlude", network, "zero.npy", "-o", "out.png"], FAILED,
+             ["zero.npy", "--raw"]),
+        Case("figure unwritable", occlude + ["--patch", "48", "-o", "none/out.png"], FAILED,
+             ["none/out.png"]),
+        Case("overlay of labels", occlude + ["--patch", "48", "--map", "label", "--overlay", "o.png"],
+             FAILED, ["labels", "average"]),
         Case("occlusion map unwritable", occlude + ["--raw", "none/out.npy"], FAILED,
              ["none/out.npy"]),
         Case("disk full while writing an occlusion map",
@@ -444,6 +499,7 @@ def main():
             + input_cases(network)
             + unit_cases(network)
             + output_cases(network)
+            + frequency_cases(network)
             + occlude_cases(network)
             + surroundings_cases(network)
             + memory_cases(network, sanitized)
