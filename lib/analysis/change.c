@@ -122,6 +122,9 @@ static void find_reads(change *c, const int *wanted, int count)
                 continue;
             c->clean[v] = true;
             c->in_tail[v] = c->in_tail[v] || (c->tail[n] && g->value[v].from_input);
+            /* One picture of it for each place: no other way to put a batch together. */
+            if (c->in_tail[v] && (g->value[v].shape.rank < 2 || g->value[v].shape.dim[0] != 1))
+                c->possible = false;
         }
     }
     for (int i = 0; i < count; i++)
@@ -166,6 +169,7 @@ deconv_status change_create(const graph *g, int input, const int *wanted, int co
     TRY_ALLOC(c->clean, g->ctx, (size_t)g->n_value);
     TRY_ALLOC(c->row, g->ctx, (size_t)g->n_value);
     c->state[input] = CHANGE_WINDOW;
+    c->possible = true;
     TRY_ALLOC(c->needed, g->ctx, (size_t)g->n_node);
     find_needed(c, wanted, count);
     for (int n = 0; n < g->n_node; n++)

@@ -214,15 +214,19 @@ static gather_shape gather_of(const forward *f, int from, int to)
     const graph *g = f->change->graph;
     const shape *map = &g->value[from].shape;
     bool cut = f->change->state[from] == CHANGE_WINDOW;
+    /* What does not change and is wanted whole may have any number of dimensions. */
+    bool flat = !cut && to < 0;
+    int32_t height = flat ? 1 : (int32_t)map_height(map);
+    int32_t width = (int32_t)(flat ? shape_span(map, 2, map->rank) : map_width(map));
 
     return (gather_shape){
         .count = (int32_t)f->batch,
-        .map_h = (int32_t)map_height(map),
-        .map_w = (int32_t)map_width(map),
+        .map_h = height,
+        .map_w = width,
         .window_h = cut ? f->cut[0]->size[from] : 0,
         .window_w = cut ? f->cut[1]->size[from] : 0,
-        .to_h = to < 0 ? (int32_t)map_height(map) : f->cut[0]->size[to],
-        .to_w = to < 0 ? (int32_t)map_width(map) : f->cut[1]->size[to],
+        .to_h = to < 0 ? height : f->cut[0]->size[to],
+        .to_w = to < 0 ? width : f->cut[1]->size[to],
         .step_h = to >= 0,
         .step_w = to >= 0,
         .window_row = f->change->row[from],

@@ -67,6 +67,8 @@ static deconv_status decide(incremental *k, bool *pays)
             k->wanted[k->n_wanted++] = s->probe[p].value;
     TRY(change_create(k->graph, k->graph->model->input[s->options.input].value, k->wanted,
                       k->n_wanted, &k->change));
+    if (!k->change->possible)
+        goto done;
     TRY(cuts_create(k->change, 0, s->result->tops, s->result->info.rows, s->options.patch_height,
                     most_cuts(s), &k->cut[0]));
     TRY(cuts_create(k->change, 1, s->result->lefts, s->result->info.columns, s->options.patch_width,

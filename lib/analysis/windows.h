@@ -34,6 +34,7 @@ typedef struct change {
     bool *needed;        /* [n_node] for what is wanted */
     int *row;            /* [n_value] in the table of origins; -1: no windows */
     int rows;
+    bool possible; /* false: something cannot be put together for a batch of places */
 } change;
 
 /* `wanted`: values that will be read, `count` of them. */
