@@ -268,6 +268,8 @@ typedef struct pool_cut {
     int to_h, to_w;         /* windows of y */
     int window_row, to_row; /* rows of `origins`; -1: at 0, 0 */
     int pitch;
+    int step_h, step_w; /* not 0: windows of x begin at those of y, times step, less shift */
+    int shift_h, shift_w;
 } pool_cut;
 
 /* The window of y that a work-item is in. */
@@ -285,7 +287,9 @@ static cut_place find_cut(global const int2 *origins, const pool_shape *s, const
 
     p.oy = to.x + get_global_id(1);
     p.ox = to.y + get_global_id(0);
-    if (c->window_row >= 0)
+    if (c->step_h)
+        p.at = (int2)(to.x * c->step_h - c->shift_h, to.y * c->step_w - c->shift_w);
+    else if (c->window_row >= 0)
         p.at = origins[c->window_row * c->pitch + p.place];
     return p;
 }

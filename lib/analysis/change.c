@@ -60,12 +60,6 @@ done:
 
 /* ---- States ---- */
 
-/* A pool has no kernel that changes layouts on the way. */
-static bool layouts_fit(const graph *g, const graph_node *node, op_ahead how)
-{
-    return how != AHEAD_POOL || node->op->in_block[0] == g->value[node->in[0]].block;
-}
-
 /* A map that is not the network's own picture by picture has no windows. */
 static bool has_maps(const graph_value *v)
 {
@@ -82,8 +76,7 @@ static op_ahead how_of(const graph *g, const graph_node *node)
         if (v >= 0 && !g->value[v].constant && !has_maps(&g->value[v]))
             return AHEAD_WHOLE;
     }
-    if (node->n_out != 1 || node->out[0] < 0 || !has_maps(&g->value[node->out[0]]) ||
-        !layouts_fit(g, node, how))
+    if (node->n_out != 1 || node->out[0] < 0 || !has_maps(&g->value[node->out[0]]))
         return AHEAD_WHOLE;
     return how;
 }

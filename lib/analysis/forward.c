@@ -57,9 +57,9 @@ static int64_t read_size(const graph_node *node, op_ahead how, int axis, int64_t
 {
     ahead_axis a;
 
-    if (how != AHEAD_CONV)
+    if (how != AHEAD_CONV && how != AHEAD_POOL)
         return size;
-    a = conv_ahead_axis(node->op, axis);
+    a = how == AHEAD_CONV ? conv_ahead_axis(node->op, axis) : pool_ahead_axis(node->op, axis);
     return (size - 1) * a.stride + a.extent;
 }
 
@@ -134,6 +134,12 @@ static int64_t gathered_floats(const change *c, const cuts *rows, const cuts *co
     return window_floats(map, node->op->in_block[i], size[0], size[1]);
 }
 
+/* A pool reads windows and clean maps in the layout that it writes; others are gathered first. */
+static bool pool_reads_as_it_is(const graph *g, int n)
+{
+    return g->node[n].op->in_block[0] == g->value[g->node[n].in[0]].block;
+}
+
 static int count_operands(const graph *g)
 {
     int count = 0;
@@ -168,7 +174,7 @@ deconv_status forward_storage(const change *c, const cuts *rows, const cuts *col
             int v = g->node[n].in[i];
 
             if (!is_step(c, n) || v < 0 || g->value[v].constant || c->how[n] == AHEAD_CONCAT ||
-                c->how[n] == AHEAD_POOL)
+                (c->how[n] == AHEAD_POOL && pool_reads_as_it_is(g, n)))
                 continue;
             spans[at + i] = (span){.first = n, .last = n, .name = g->value[v].name};
             spans[at + i].bytes =
@@ -287,6 +293,31 @@ done:
     return status;
 }
 
+static deconv_status plan_pool(const forward *f, forward_step *s, const buffer *gathered)
+{
+    const graph *g = f->change->graph;
+    const graph_node *node = &g->node[s->node];
+    const ahead_axis h = pool_ahead_axis(node->op, 0), w = pool_ahead_axis(node->op, 1);
+    gather_shape shape = gather_of(f, node->in[0], s->out);
+    deconv_status status = DECONV_OK;
+
+    TRY(pool_plan_ahead(node->op, &s->pool));
+    if (pool_reads_as_it_is(g, s->node))
+        goto done;
+    shape.to_h = (int32_t)read_size(node, AHEAD_POOL, 0, shape.to_h);
+    shape.to_w = (int32_t)read_size(node, AHEAD_POOL, 1, shape.to_w);
+    shape.step_h = (int32_t)h.stride;
+    shape.step_w = (int32_t)w.stride;
+    shape.shift_h = (int32_t)h.pad;
+    shape.shift_w = (int32_t)w.pad;
+    TRY_ALLOC(s->operand, f->ctx, 1);
+    s->operands = 1;
+    TRY(set_operand(f, &s->operand[0], node->in[0], node->op->in_block[0], &shape, false,
+                    gathered));
+done:
+    return status;
+}
+
 static deconv_status plan_concat(const forward *f, forward_step *s)
 {
     const graph_node *node = &f->change->graph->node[s->node];
@@ -390,7 +421,7 @@ static deconv_status plan_step(forward *f, int n, buffer *const *gathered)
     case AHEAD_CONV:
         return plan_conv(f, s, gathered[0]);
     case AHEAD_POOL:
-        return pool_plan_ahead(f->change->graph->node[n].op, &s->pool);
+        return plan_pool(f, s, gathered[0]);
     case AHEAD_CONCAT:
         return plan_concat(f, s);
     default:
@@ -488,13 +519,30 @@ static deconv_status gather(const forward *f, const operand *o)
 static deconv_status run_pool(const forward *f, const forward_step *s)
 {
     const graph_node *node = &f->change->graph->node[s->node];
+    const buffer *window = f->window[node->in[0]];
     int in = node->in[0];
-    const pool_cut c = {(int32_t)f->batch,       f->cut[0]->size[in],     f->cut[1]->size[in],
-                        f->cut[0]->size[s->out], f->cut[1]->size[s->out], f->change->row[in],
-                        f->change->row[s->out],  (int32_t)f->batch};
+    pool_cut c = {.count = (int32_t)f->batch,
+                  .window_h = f->cut[0]->size[in],
+                  .window_w = f->cut[1]->size[in],
+                  .to_h = f->cut[0]->size[s->out],
+                  .to_w = f->cut[1]->size[s->out],
+                  .window_row = f->change->row[in],
+                  .to_row = f->change->row[s->out],
+                  .pitch = (int32_t)f->batch};
 
-    return pool_run_ahead(node->op, s->pool, &c, f->base[in]->data, f->window[in],
-                          f->window[s->out], f->origins);
+    if (s->operands) {
+        const gather_shape *g = &s->operand[0].shape;
+
+        window = s->operand[0].data;
+        c.window_h = g->to_h;
+        c.window_w = g->to_w;
+        c.step_h = g->step_h;
+        c.step_w = g->step_w;
+        c.shift_h = g->shift_h;
+        c.shift_w = g->shift_w;
+    }
+    return pool_run_ahead(node->op, s->pool, &c, f->base[in]->data, window, f->window[s->out],
+                          f->origins);
 }
 
 static deconv_status run_step(const forward *f, const forward_step *s)

@@ -17,15 +17,18 @@ typedef enum op_ahead {
 
 op_ahead op_ahead_of(const op *op);
 
-/* ---- AHEAD_CONV ---- */
-
-/* One axis of what a convolution reads: output o from o stride - pad on, `extent` positions. */
+/* One axis of what a convolution or pool reads: output o from o stride - pad on, `extent`
+ * positions. */
 typedef struct ahead_axis {
     int64_t in; /* positions of the whole map that is read */
     int64_t stride, extent, pad;
 } ahead_axis;
 
 ahead_axis conv_ahead_axis(const op *op, int axis);
+ahead_axis pool_ahead_axis(const op *op, int axis);
+
+/* ---- AHEAD_CONV ---- */
+
 bool conv_can_ahead(const op *op);
 /* The convolution over `count` windows of `out` positions, from windows of `in`: with the
  * operator's padding where they are whole maps, without any where they hold all that is read. */
@@ -44,6 +47,8 @@ typedef struct pool_cut {
     int32_t to_h, to_w;         /* those that are written */
     int32_t window_row, to_row; /* where they begin: rows of `origins`; -1: at 0, 0 */
     int32_t pitch;              /* of `origins`, int2 */
+    int32_t step_h, step_w;   /* not 0: windows that are read begin where those that are written */
+    int32_t shift_h, shift_w; /* do, times step, less shift, and hold all that is read */
 } pool_cut;
 
 deconv_status pool_plan_ahead(const op *op, kernel **out);

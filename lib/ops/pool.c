@@ -121,6 +121,13 @@ bool pool_frame(const op *op, deconv_rule rule, uint32_t flags, const window_fra
 
 /* ---- Forward over windows ---- */
 
+ahead_axis pool_ahead_axis(const op *op, int axis)
+{
+    const spatial_axis *a = &((const pool *)op->state)->windows.axis[axis];
+
+    return (ahead_axis){a->in, a->stride, spatial_extent(a->kernel, a->dilation), a->pad};
+}
+
 deconv_status pool_plan_ahead(const op *op, kernel **out)
 {
     bool average = op->class == &op_average_pool;
