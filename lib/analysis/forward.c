@@ -325,14 +325,17 @@ static deconv_status plan_concat(const forward *f, forward_step *s)
     int32_t channel = 0;
 
     TRY_ALLOC(s->operand, f->ctx, (size_t)node->n_in);
-    s->operands = node->n_in;
     for (int i = 0; i < node->n_in; i++) {
-        gather_shape shape = gather_of(f, node->in[i], s->out);
+        int v = node->in[i];
+        gather_shape shape;
 
+        if (v < 0 || f->change->graph->value[v].constant)
+            continue;
+        shape = gather_of(f, v, s->out);
         shape.to_first = channel;
         shape.to_channels = (int32_t)node->op->out_shape[0].dim[1];
         channel += shape.taken;
-        TRY(set_operand(f, &s->operand[i], node->in[i], node->op->out_block[0], &shape, false,
+        TRY(set_operand(f, &s->operand[s->operands++], v, node->op->out_block[0], &shape, false,
                         f->window[s->out]));
     }
 done:

@@ -52,6 +52,15 @@ static int most_cuts(const sweep *s)
     return most;
 }
 
+/* The first operator that needs whole maps; NULL: none does. */
+static const char *first_whole(const change *c)
+{
+    for (int n = 0; n < c->graph->n_node; n++)
+        if (c->tail[n])
+            return c->graph->node[n].op->name;
+    return NULL;
+}
+
 static deconv_status decide(incremental *k, bool *pays)
 {
     sweep *s = k->s;
@@ -75,10 +84,13 @@ static deconv_status decide(incremental *k, bool *pays)
                     most_cuts(s), &k->cut[1]));
     cuts_work(k->change, &k->cut[0], &k->cut[1], &windows, &whole);
     *pays = s->always || whole == 0 || windows < WORTH_WINDOWS * whole;
-    log_line(s->ctx, DECONV_LOG_INFO,
-             "occlusion: %d x %d kinds of windows take %.3f of the plain sweep's multiply-adds%s",
-             k->cut[0].count, k->cut[1].count, whole > 0 ? windows / whole : 1.0,
-             *pays ? "" : "; that does not pay");
+    log_line(
+        s->ctx, DECONV_LOG_INFO,
+        "occlusion: %d x %d kinds of windows take %.3f of the plain sweep's multiply-adds, whole "
+        "maps from %s on%s",
+        k->cut[0].count, k->cut[1].count, whole > 0 ? windows / whole : 1.0,
+        first_whole(k->change) ? first_whole(k->change) : "nowhere",
+        *pays ? "" : "; that does not pay");
 done:
     return status;
 }

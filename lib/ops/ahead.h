@@ -12,7 +12,7 @@ typedef enum op_ahead {
     AHEAD_ALIAS,  /* likewise, and there is nothing to compute */
     AHEAD_CONV,   /* a convolution without padding over what its taps read */
     AHEAD_POOL,   /* by kernels that know where windows lie: padding is not just zeros there */
-    AHEAD_CONCAT, /* of channels */
+    AHEAD_CONCAT, /* of channels, of one input or several: copies */
 } op_ahead;
 
 op_ahead op_ahead_of(const op *op);
