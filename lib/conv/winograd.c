@@ -9,11 +9,14 @@
 #define MULTIPLY_SHARE 0.80
 /* Multiply-adds in whose time one vector of a tile's values is transformed, or of its results. */
 #define TRANSFORM_COST 64.0
-/* And in whose time a transformed weight comes to the core that needs it. */
-#define WEIGHT_COST 8.0
+/* And in whose time a transformed weight comes to the core that needs it: more of them than a cache
+ * holds are read from memory for each run. */
+#define WEIGHT_COST 12.0
 
 /* Tiles of a work-item that transforms. */
 #define SPAN 16
+/* Work-items that multiply, for each core: enough that the last ones even out. */
+#define GROUPS_PER_CORE 8
 /* Bytes of transformed values and products that stay in the cache between the three steps. */
 #define CHUNK_BYTES ((int64_t)8 << 20)
 /* A distance between positions that is a multiple of this would put all of them in one set of a
@@ -170,6 +173,18 @@ static int64_t split_tiles(const conv_task *t, const cut *c, winograd_shape *s)
     return lay_out_chunk(t, c, s);
 }
 
+/* A work-item multiplies at one position; where there are many cores, a part of the items. */
+static void split_items(winograd_plan *plan)
+{
+    const int64_t cores = device_limits_of(plan->task.ctx)->compute_units;
+    const int64_t items = (int64_t)plan->shape.items * plan->shape.groups;
+    int64_t parts = ceil_div(cores * GROUPS_PER_CORE, plan->positions);
+
+    parts = parts < items ? parts : items;
+    plan->shape.range = (int32_t)ceil_div(items, parts);
+    plan->parts = (int)ceil_div(items, plan->shape.range);
+}
+
 static winograd_shape shape_of(const conv_task *t, const cut *c)
 {
     const conv_problem *p = &t->problem;
@@ -256,8 +271,7 @@ static deconv_status winograd_create(const conv_task *t, void **out)
     plan->tiles = (int)c.tiles;
     plan->shape = shape_of(t, &c);
     floats = split_tiles(t, &c, &plan->shape);
-    plan->shape.range = plan->shape.items * plan->shape.groups;
-    plan->parts = 1;
+    split_items(plan);
     TRY(create_kernels(plan, &c));
     TRY(buffer_create(t->ctx, (size_t)weight_floats(t, &c) * sizeof(float), "transformed weights",
                       &plan->weights));
