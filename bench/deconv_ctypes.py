@@ -12,6 +12,7 @@ import numpy as np
 RULES = {"deconvnet": 0, "gradient": 1, "guided": 2}
 VALUES = {"activation": 0, "one": 1}
 STRONGEST = -1
+TRACE_NO_INVERSE = 0x200
 MAX_RANK = 5
 
 _path = os.environ.get(
@@ -215,6 +216,7 @@ class Net:
         return found
 
     def trace(self, batch, keep, rules=("deconvnet", "gradient", "guided")):
+        """No rules: a trace that goes forward only."""
         return Trace(self, batch, keep, rules)
 
 
@@ -227,6 +229,7 @@ class Trace:
         options = TraceOptions()
         _lib.deconv_trace_options_init(ctypes.byref(options))
         options.rules = sum(1 << RULES[r] for r in rules)
+        options.flags = 0 if rules else TRACE_NO_INVERSE
         options.keep = options.last = layers
         options.keep_count = options.last_count = len(keep)
         self.handle = c_void()

@@ -124,7 +124,7 @@ static bool run_all(const session *s, const input *in, uint32_t layer, activatio
     float *pictures = NULL;
     bool done = false;
 
-    keep.rules = 1 << DECONV_RULE_DECONVNET;
+    keep.flags = DECONV_TRACE_NO_INVERSE;
     keep.keep = keep.last = &layer;
     keep.keep_count = keep.last_count = 1;
     if (!worked(s, deconv_trace_batch(s->net, in->batch, &keep, &batch)))

@@ -452,10 +452,16 @@ DECONV_API deconv_status deconv_net_tune(deconv_net *net, const deconv_tune_opti
 
 typedef struct deconv_trace deconv_trace;
 
+enum {
+    DECONV_TRACE_NO_INVERSE = 0x200 /* forward only: nothing is stored for the way back and `rules`
+                                       counts for nothing; projecting is an error. The activations
+                                       are the same bit for bit, in less memory */
+};
+
 typedef struct deconv_trace_options {
     uint32_t struct_size;
     uint32_t rules;       /* 1 << DECONV_RULE_... the trace must serve; 0: all three */
-    uint32_t flags;       /* the DECONV_INVERSE_... the inverse passes will use */
+    uint32_t flags;       /* the DECONV_INVERSE_... the inverse passes will use, DECONV_TRACE_... */
     uint32_t keep_count;  /* layers in `keep` */
     const uint32_t *keep; /* layers whose activations are kept to be read or seeded; NULL: all */
     const uint32_t *last; /* run no further than these layers need; NULL: the net's outputs */

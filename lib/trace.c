@@ -25,10 +25,12 @@ deconv_status trace_create_marked(deconv_net *net, int64_t batch,
     TRY_ALLOC(trace, ctx, 1);
     trace->ctx = ctx;
     trace->rules = options->rules ? options->rules : 7;
-    trace->flags = options->flags;
+    trace->flags = options->flags & ~(uint32_t)DECONV_TRACE_NO_INVERSE;
     if (trace->rules > 7)
         FAIL(ctx, DECONV_ERROR_INVALID, "rules 0x%x: bits 0 to 2 name the three rules",
              trace->rules);
+    if (options->flags & DECONV_TRACE_NO_INVERSE)
+        trace->rules = 0;
     TRY(net_graph(net, batch, &trace->graph));
     TRY(trace_mark(trace, options));
     *out = trace;

@@ -11,7 +11,7 @@ struct inverse;
 struct deconv_trace {
     deconv_ctx *ctx;
     graph *graph;
-    uint32_t rules; /* 1 << rule that it serves */
+    uint32_t rules; /* 1 << rule that it serves; 0: it is forward only */
     uint32_t flags;
     bool has_run;
     bool *runs;        /* [n_node] executed by a forward pass */
@@ -43,6 +43,8 @@ deconv_status trace_plan_nodes(deconv_trace *trace);
 bool trace_wants_rows(const graph *g, const graph_node *node, int i);
 /* The node's output is its input as it stands. */
 bool trace_is_alias(const graph *g, const graph_node *node);
+/* Bytes that node `n` leaves for the way back besides activations; 0 where nobody goes it. */
+size_t trace_switch_bytes(const deconv_trace *trace, int n);
 
 /* Operands of `node` out of the trace: inverse passes see only what is kept. */
 void trace_operands(const deconv_trace *trace, const graph_node *node, bool all);

@@ -399,6 +399,13 @@ done:
     return status;
 }
 
+size_t trace_switch_bytes(const deconv_trace *trace, int n)
+{
+    const op *op = trace->graph->node[n].op;
+
+    return trace->rules && trace->runs[n] && op->class->keep_bytes ? op->class->keep_bytes(op) : 0;
+}
+
 /* Kernels, scratch and room for switches of every node that runs. */
 deconv_status trace_plan_nodes(deconv_trace *trace)
 {
@@ -409,8 +416,7 @@ deconv_status trace_plan_nodes(deconv_trace *trace)
     TRY_ALLOC(trace->switches, trace->ctx, (size_t)g->n_node);
     for (int n = 0; n < g->n_node; n++) {
         const graph_node *node = &g->node[n];
-        const op_class *class = node->op->class;
-        size_t bytes = class->keep_bytes ? class->keep_bytes(node->op) : 0;
+        size_t bytes = trace_switch_bytes(trace, n);
 
         if (!trace->runs[n])
             continue;
@@ -439,12 +445,8 @@ static deconv_status count_bytes(deconv_trace *trace, uint64_t *bytes)
     TRY(plan_storage(trace, &spans, &root));
     for (int i = 0; i < trace->storage.count; i++)
         *bytes += trace->storage.bytes[i];
-    for (int n = 0; n < g->n_node; n++) {
-        const op *op = g->node[n].op;
-
-        if (trace->runs[n] && op->class->keep_bytes)
-            *bytes += op->class->keep_bytes(op);
-    }
+    for (int n = 0; n < g->n_node; n++)
+        *bytes += trace_switch_bytes(trace, n);
 done:
     mem_free(trace->ctx, spans);
     mem_free(trace->ctx, root);

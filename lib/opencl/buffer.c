@@ -72,6 +72,8 @@ deconv_status buffer_create(deconv_ctx *ctx, size_t bytes, const char *what, buf
     snprintf(b->what, sizeof b->what, "%s", what);
     pthread_mutex_lock(&d->buffer_lock);
     status = d->guard > 0 ? create_guarded(d, b) : create_memory(d, bytes, what, &b->memory);
+    d->held += bytes;
+    d->most_held = d->held > d->most_held ? d->held : d->most_held;
     pthread_mutex_unlock(&d->buffer_lock);
 done:
     if (status != DECONV_OK)
@@ -88,16 +90,15 @@ void buffer_free(buffer *b)
 
     device *d = b->device;
 
-    if (b->whole) {
-        pthread_mutex_lock(&d->buffer_lock);
-        for (buffer **at = &d->guarded; *at; at = &(*at)->next) {
-            if (*at == b) {
-                *at = b->next;
-                break;
-            }
+    pthread_mutex_lock(&d->buffer_lock);
+    d->held -= b->bytes;
+    for (buffer **at = &d->guarded; *at; at = &(*at)->next) {
+        if (*at == b) {
+            *at = b->next;
+            break;
         }
-        pthread_mutex_unlock(&d->buffer_lock);
     }
+    pthread_mutex_unlock(&d->buffer_lock);
     if (b->memory)
         d->api.ReleaseMemObject(b->memory);
     if (b->whole)

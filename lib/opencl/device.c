@@ -152,6 +152,9 @@ void device_close(device *d)
         profile_report(d);
         profile_free(d);
     }
+    if (d->most_held)
+        log_line(d->ctx, DECONV_LOG_INFO, "device memory: at most %.1f MB in buffers",
+                 (double)d->most_held / 1e6);
     blas_close(d);
     programs_free(d);
     if (d->queue)

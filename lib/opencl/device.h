@@ -30,9 +30,10 @@ struct device {
     char lost[512]; /* the failure after which the device takes no work; "": none */
 
     pthread_mutex_t buffer_lock;
-    size_t guard;          /* bytes of pattern around new buffers; 0: none */
-    size_t base_alignment; /* of a sub-buffer's origin, bytes */
-    buffer *guarded;       /* live buffers that have guards */
+    size_t guard;             /* bytes of pattern around new buffers; 0: none */
+    size_t base_alignment;    /* of a sub-buffer's origin, bytes */
+    buffer *guarded;          /* live buffers that have guards */
+    uint64_t held, most_held; /* bytes in buffers, now and at most */
 
     struct profile *profile; /* NULL: kernels are not timed */
     struct blas *blas;       /* CLBlast; NULL until it is asked for */

@@ -1,6 +1,7 @@
 /* What is asked of the library about one random network:
  *   - every layer's activation is the float64 one of its inputs, but for rounding;
- *   - a trace that keeps one layer computes it bit for bit as one that keeps all;
+ *   - a trace that keeps one layer computes it bit for bit as one that keeps all, and so does one
+ * that goes forward only;
  *   - projections are the same bit for bit by windows, by whole layers, one by one, as a signal,
  * and from a trace that keeps one layer (but that -0 counts as 0);
  *   - projections are the float64 adjoints at the same gates and switches, but for rounding. */
@@ -334,6 +335,23 @@ static void check_alone(checker *k, const layer *l, const deconv_project_options
     free(activation);
 }
 
+/* A trace for this layer that nobody goes back from. */
+static void check_forward_only(checker *k, const layer *l)
+{
+    deconv_trace_options options = DECONV_TRACE_OPTIONS_INIT;
+    deconv_trace *trace = NULL;
+    float *activation = NULL;
+
+    options.flags = DECONV_TRACE_NO_INVERSE;
+    options.keep = options.last = &l->index;
+    options.keep_count = options.last_count = 1;
+    if (run_trace(k, &options, &trace) && (activation = activation_of(k, trace, l->index)))
+        check_same(k, activation, l->value->is, l->value->count, "%s, forward only",
+                   l->value->name);
+    deconv_trace_destroy(trace);
+    free(activation);
+}
+
 /* One seed of each picture, against the adjoint in float64. */
 static void check_adjoint(checker *k, layer l, const deconv_project_options *options)
 {
@@ -431,6 +449,7 @@ void net_check(deconv_ctx *ctx, random_net *g, const char *path, net_report *r)
     }
     for (int v = 1; sound && v < g->n_value; v++) {
         r->layers++;
+        check_forward_only(&k, &layers[v]);
         for (int rule = 0; rule < RULES; rule++)
             check_rule(&k, &layers[v], (deconv_rule)rule, v == deep || v == g->n_value - 1);
     }

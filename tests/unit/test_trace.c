@@ -1,0 +1,199 @@
+/* Traces of the bundled network: what a forward-only one leaves out, and what it costs. */
+#include "opencl_fixture.h"
+
+#include "opencl/device.h"
+#include "trace.h"
+
+#include <math.h>
+
+#define NETWORK DECONV_TEST_SOURCE_DIR "/../examples/figures/zfnet-small.onnx"
+
+enum { BATCH = 3 };
+
+typedef struct network {
+    deconv_ctx *ctx;
+    deconv_net *net;
+    deconv_tensor *input;
+    int64_t shape[DECONV_MAX_RANK]; /* of the input */
+    uint32_t output;
+} network;
+
+static void open_network(deconv_ctx *ctx, network *n)
+{
+    const char *name;
+    int64_t fixed;
+    uint32_t rank;
+    uint64_t count;
+    float *values;
+
+    n->ctx = ctx;
+    OK(ctx, deconv_net_open(ctx, NETWORK, NULL, &n->net));
+    OK(ctx, deconv_net_output(n->net, 0, &n->output));
+    OK(ctx, deconv_net_input(n->net, 0, &name, n->shape, &rank, &fixed));
+    n->shape[0] = BATCH;
+    OK(ctx, deconv_tensor_create(ctx, n->shape, rank, &n->input));
+    count = deconv_tensor_count(n->input);
+    values = malloc((size_t)count * sizeof *values);
+    assert_non_null(values);
+    for (uint64_t i = 0; i < count; i++)
+        values[i] = sinf((float)i * 0.37f) + 0.5f * cosf((float)i * 0.011f);
+    OK(ctx, deconv_tensor_write(n->input, values, count));
+    free(values);
+}
+
+static void close_network(network *n)
+{
+    deconv_tensor_destroy(n->input);
+    deconv_net_destroy(n->net);
+}
+
+static uint32_t find(const network *n, const char *name)
+{
+    uint32_t layer;
+
+    OK(n->ctx, deconv_net_find(n->net, name, &layer));
+    return layer;
+}
+
+static deconv_trace *make_trace(const network *n, const uint32_t *keep, uint32_t count,
+                                uint32_t flags)
+{
+    deconv_trace_options options = DECONV_TRACE_OPTIONS_INIT;
+    deconv_trace *trace;
+
+    options.rules = 1u << DECONV_RULE_DECONVNET;
+    options.flags = flags;
+    options.keep = keep;
+    options.keep_count = count;
+    OK(n->ctx, deconv_trace_create(n->net, BATCH, &options, &trace));
+    return trace;
+}
+
+static void run(const network *n, deconv_trace *trace)
+{
+    OK(n->ctx, deconv_trace_run(trace, (const deconv_tensor *const *)&n->input, 1));
+}
+
+static float *activation(const network *n, deconv_trace *trace, uint32_t layer, uint64_t *count)
+{
+    const deconv_tensor *t;
+    float *values;
+
+    OK(n->ctx, deconv_trace_activation(trace, layer, &t));
+    *count = deconv_tensor_count(t);
+    values = malloc((size_t)*count * sizeof *values);
+    assert_non_null(values);
+    OK(n->ctx, deconv_tensor_read(t, values, *count));
+    return values;
+}
+
+static bool varies(const float *values, uint64_t count)
+{
+    for (uint64_t i = 1; i < count; i++)
+        if (values[i] != values[0])
+            return true;
+    return false;
+}
+
+/* ---- Forward only ---- */
+
+static void same_bits_in_less_memory(void **state)
+{
+    fixture *f = *state;
+    const device *d = ctx_device(f->ctx);
+    uint64_t before, ordinary, forward, count;
+    deconv_trace *both, *only;
+    uint32_t keep[2];
+    network n;
+
+    open_network(f->ctx, &n);
+    keep[0] = n.output;
+    keep[1] = find(&n, "pool2");
+    deconv_trace_destroy(make_trace(&n, keep, 2, 0)); /* whatever the net keeps is there now */
+    before = d->held;
+    both = make_trace(&n, keep, 2, 0);
+    ordinary = d->held - before;
+    only = make_trace(&n, keep, 2, DECONV_TRACE_NO_INVERSE);
+    forward = d->held - before - ordinary;
+    run(&n, both);
+    run(&n, only);
+    for (int i = 0; i < 2; i++) {
+        float *should = activation(&n, both, keep[i], &count);
+        float *is = activation(&n, only, keep[i], &count);
+
+        assert_memory_equal(is, should, (size_t)count * sizeof *is);
+        assert_true(varies(is, count));
+        free(should);
+        free(is);
+    }
+    print_message("%llu bytes, forward only %llu\n", (unsigned long long)ordinary,
+                  (unsigned long long)forward);
+    for (int k = 0; k < both->graph->n_node; k++) {
+        assert_null(only->switches[k]);
+        ordinary -= both->switches[k] ? buffer_size(both->switches[k]) : 0;
+    }
+    assert_true(forward > 0 && forward <= ordinary);
+    deconv_trace_destroy(both);
+    deconv_trace_destroy(only);
+    close_network(&n);
+}
+
+/* A rule's wishes, and the switches, count for nothing: more pictures fit a budget. */
+static void more_pictures_fit(void **state)
+{
+    fixture *f = *state;
+    deconv_trace_options options = DECONV_TRACE_OPTIONS_INIT;
+    deconv_ctx_options of_ctx = DECONV_CTX_OPTIONS_INIT;
+    int64_t ordinary, forward;
+    deconv_ctx *ctx;
+    network n;
+
+    of_ctx.cache_dir = f->cache;
+    of_ctx.memory = 64 << 20;
+    assert_int_equal(deconv_ctx_create(&of_ctx, &ctx), DECONV_OK);
+    open_network(ctx, &n);
+    options.keep = &n.output;
+    options.keep_count = 1;
+    OK(ctx, deconv_trace_batch(n.net, 100000, &options, &ordinary));
+    options.flags = DECONV_TRACE_NO_INVERSE;
+    OK(ctx, deconv_trace_batch(n.net, 100000, &options, &forward));
+    print_message("%lld pictures, forward only %lld\n", (long long)ordinary, (long long)forward);
+    assert_true(ordinary > 1 && forward > ordinary);
+    close_network(&n);
+    deconv_ctx_destroy(ctx);
+}
+
+static void projecting_is_refused(void **state)
+{
+    fixture *f = *state;
+    const deconv_seed seed = {0, DECONV_STRONGEST, DECONV_STRONGEST, DECONV_STRONGEST};
+    const deconv_tensor *signal;
+    deconv_tensor *one;
+    deconv_trace *trace;
+    network n;
+
+    open_network(f->ctx, &n);
+    trace = make_trace(&n, &n.output, 1, DECONV_TRACE_NO_INVERSE);
+    run(&n, trace);
+    n.shape[0] = 1;
+    OK(f->ctx, deconv_tensor_create(f->ctx, n.shape, 4, &one));
+    expect_message(f->ctx, deconv_project(trace, n.output, &seed, 1, NULL, one, NULL),
+                   DECONV_ERROR_INVALID, "DECONV_TRACE_NO_INVERSE");
+    OK(f->ctx, deconv_trace_activation(trace, n.output, &signal));
+    expect_message(f->ctx, deconv_project_signal(trace, n.output, signal, NULL, n.input),
+                   DECONV_ERROR_INVALID, "DECONV_TRACE_NO_INVERSE");
+    deconv_tensor_destroy(one);
+    deconv_trace_destroy(trace);
+    close_network(&n);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(same_bits_in_less_memory, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(more_pictures_fit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(projecting_is_refused, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests_name("trace", tests, NULL, NULL);
+}
