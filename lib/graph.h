@@ -33,6 +33,7 @@ typedef struct graph {
     tensor **weights; /* [n_value] of the net: initializers on the device */
     int references;   /* the net and every trace */
     int64_t batch;
+    bool approximate;   /* its convolutions may be served by inexact algorithms */
     graph_value *value; /* numbered as in the model */
     int n_value;
     graph_node *node; /* in the order they run */
@@ -52,6 +53,8 @@ typedef struct graph_sizes {
  * owned by it, NULL until some graph uploads them. */
 deconv_status graph_build(deconv_ctx *ctx, onnx_model *model, const graph_sizes *sizes,
                           tensor **weights, graph **out);
+/* For a graph without a way back, before anything is planned. */
+void graph_permit_approximate(graph *g);
 /* Sets the layout of every value and tells the operators (graph_layout.c). */
 void graph_choose_layouts(graph *g);
 /* Brings the weights of the nodes that run to the device and lets go of large host copies; before
