@@ -15,8 +15,8 @@
  * through rows and images and come in chunks whose v and m stay in a cache.
  *
  *   LANES     16 or 8: floats in a vector register
- *   M         4: the points 0, a, -a, 1/a, -1/a and infinity with a = sqrt(1/2), which lose the
- *             least of those with a sign each (a third of the digits that 1 and 2 lose);
+ *   M         4: the points 0, a, -a, 1/a, -1/a and infinity with a = sqrt(1/2), whose error is a
+ *             quarter of that of the usual 0, 1, -1, 2, -2 and infinity;
  *             2: 0, 1, -1 and infinity, for maps too small for tiles of 4
  *   TILE, KB  tiles and blocks of channels whose sums are in registers at a time
  */

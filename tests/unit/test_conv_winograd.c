@@ -207,8 +207,8 @@ static double error_of(const conv_task *task, bool rectified, int64_t step)
     return most / largest;
 }
 
-/* What docs/architecture.md states. F(2x2) serves maps of 7x7 at these depths, F(4x4) the others. A
- * sum of C x 9 terms one after the other errs by about as much. */
+/* What docs/architecture.md states. F(2x2) serves a single map of 7x7, F(4x4) the others. A sum of
+ * C x 9 terms one after the other errs by about two thirds of that. */
 static void errs_by_little(void **state)
 {
     static const int64_t channels[] = {64, 128, 256, 512};
@@ -218,7 +218,9 @@ static void errs_by_little(void **state)
     setenv("DECONV_CONV_ALGORITHM", "winograd", 1);
     for (int i = 0; i < 16; i++) {
         const int64_t c = channels[i / 4], size = i % 2 ? 7 : 14;
-        const conv_task task = task_of(i / 2 % 2 ? CONV_ADJOINT : CONV_FORWARD, 2, c, c, size);
+        const conv_direction direction = i / 2 % 2 ? CONV_ADJOINT : CONV_FORWARD;
+        const conv_task task = task_of(direction, size == 7 ? 1 : 2, c, c, size);
+        const double most = bound[i / 4] * (size == 7 ? 0.4 : 1.0);
 
         for (int rectified = 0; rectified < 2; rectified++) {
             const double error = error_of(&task, rectified, 7);
@@ -226,8 +228,8 @@ static void errs_by_little(void **state)
             print_message("%3d channels, %2dx%d, %s%s: largest error %.2g of the largest result\n",
                           (int)c, (int)size, (int)size, i / 2 % 2 ? "adjoint" : "forward",
                           rectified ? ", source rectified" : "", error);
-            if (!(error <= bound[i / 4]))
-                fail_msg("that is over %g", bound[i / 4]);
+            if (!(error <= most))
+                fail_msg("that is over %g", most);
         }
     }
     unsetenv("DECONV_CONV_ALGORITHM");
