@@ -17,11 +17,10 @@
 #define SPAN 16
 /* Work-items that multiply, for each core: enough that the last ones even out. */
 #define GROUPS_PER_CORE 8
-/* Bytes of transformed values and products that stay in the cache between the three steps. */
-#define CHUNK_BYTES ((int64_t)8 << 20)
-/* A distance between positions that is a multiple of this would put all of them in one set of a
- * cache. */
-#define CACHE_SET_FLOATS  1024
+/* Floats of transformed values and products that stay in the cache between the three steps. Each
+ * chunk goes through all weights: where these are more, it is as large as a part of them. */
+#define CHUNK_FLOATS      ((int64_t)2 << 20)
+#define CHUNK_WEIGHTS     2
 #define CACHE_LINE_FLOATS 16
 
 /* As cl/conv_winograd.cl has it, field for field. */
@@ -138,7 +137,8 @@ static int winograd_order(const conv_task *t)
 
 /* ---- Planning ---- */
 
-/* Floats from position to position where one takes `floats`. */
+/* Floats from position to position where one takes `floats`: an odd number of cache lines, or all
+ * positions of a tile might fall into one set of a cache. */
 static int64_t apart(int64_t floats)
 {
     int64_t lines = ceil_div(floats, CACHE_LINE_FLOATS);
@@ -163,9 +163,9 @@ static int64_t lay_out_chunk(const conv_task *t, const cut *c, winograd_shape *s
 /* As many tiles at a time as the cache has room for, in chunks alike. */
 static int64_t split_tiles(const conv_task *t, const cut *c, winograd_shape *s)
 {
-    const int64_t each = c->positions * t->problem.groups * (c->blocks + c->dst_blocks) * c->lanes *
-                         (int64_t)sizeof(float);
-    int64_t most = CHUNK_BYTES / each, chunks;
+    const int64_t each = c->positions * t->problem.groups * (c->blocks + c->dst_blocks) * c->lanes;
+    const int64_t part = weight_floats(t, c) / CHUNK_WEIGHTS;
+    int64_t most = (part > CHUNK_FLOATS ? part : CHUNK_FLOATS) / each, chunks;
 
     most = most < c->tile ? c->tile : most;
     chunks = ceil_div(c->tiles, most);
