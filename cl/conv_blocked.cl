@@ -35,6 +35,10 @@
 /* Taps that are worked out at a time; lib/conv/blocked.h has the same. */
 #define TAPS 32
 
+/* How many positions ahead conv_few asks for its source: it waits for memory otherwise, as it does
+ * little with each value. */
+#define AHEAD 8
+
 /* One axis of a phase; lib/conv/phases.h has the same. */
 typedef struct {
     int first, step, count;  /* positions of dst: first + u step, u < count */
@@ -416,6 +420,28 @@ __kernel void conv_blocked(__global const float *restrict src, __global const fl
     }
 }
 
+/* What conv_planar works out at a time, at most seven channels of 11 x 11 taps. */
+#define PLANAR_TAPS 847
+
+/* Where terms first.. (channel, row, column) read, in floats from where a position reads first. */
+static int find_terms(const blocked_shape *s, int first, int *shift)
+{
+    const int taps = s->y.taps * s->x.taps, last = min(first + PLANAR_TAPS, s->blocks * taps);
+    int c = first / taps, i = first % taps / s->x.taps, j = first % taps % s->x.taps;
+
+    for (int term = first; term < last; term++) {
+        shift[term - first] = c * s->src_plane + i * s->y.tap_step * s->src_w + j * s->x.tap_step;
+        if (++j == s->x.taps) {
+            j = 0;
+            if (++i == s->y.taps) {
+                i = 0;
+                c++;
+            }
+        }
+    }
+    return last - first;
+}
+
 /* For src of few channels: planes with a border that no tap leaves, one channel of one tap at a
  * time. Sums run over channel, row, column. */
 __kernel void conv_planar(__global const float *restrict src, __global const float *restrict w,
@@ -425,6 +451,8 @@ __kernel void conv_planar(__global const float *restrict src, __global const flo
 {
     WORK;
     const VEC least = (VEC)(s.relu ? 0.0f : -INFINITY);
+    const int terms = s.blocks * all_taps;
+    int shift[PLANAR_TAPS], known = find_terms(&s, 0, shift);
 
     for (int tile = tile_from; tile < tile_to; tile++) {
         __global const float *from[TILE];
@@ -434,27 +462,24 @@ __kernel void conv_planar(__global const float *restrict src, __global const flo
         EACH(t, TILE) from[t] = src + group * s.blocks * s.src_plane + places.from[t];
         for (int item = item_from; item < item_to; item++) {
             __global const float *wt =
-                w + s.weight_offset +
-                (size_t)(group * s.items + item) * s.blocks * all_taps * (KB * LANES);
+                w + s.weight_offset + (size_t)(group * s.items + item) * terms * (KB * LANES);
             VEC sum[KB][TILE];
 
             START_SUMS(item)
-            for (int c = 0; c < s.blocks; c++) {
-                for (int i = 0; i < s.y.taps; i++) {
-                    const long row = (long)c * s.src_plane + i * s.y.tap_step * s.src_w;
+            for (int first = 0; first < terms; first += PLANAR_TAPS) {
+                if (terms > PLANAR_TAPS)
+                    known = find_terms(&s, first, shift);
+                for (int k = 0; k < known; k++) {
+                    const long along = shift[k];
+                    VEC weight[KB];
 
-                    for (int j = 0; j < s.x.taps; j++) {
-                        const long tap = row + j * s.x.tap_step;
-                        VEC weight[KB];
+                    EACH(b, KB) weight[b] = LOAD(b, wt);
+                    wt += KB * LANES;
+                    EACH(t, TILE)
+                    {
+                        const VEC one = (VEC)from[t][along];
 
-                        EACH(b, KB) weight[b] = LOAD(b, wt);
-                        wt += KB * LANES;
-                        EACH(t, TILE)
-                        {
-                            const VEC one = (VEC)from[t][tap];
-
-                            EACH(b, KB) sum[b][t] = fma(one, weight[b], sum[b][t]);
-                        }
+                        EACH(b, KB) sum[b][t] = fma(one, weight[b], sum[b][t]);
                     }
                 }
             }
@@ -574,6 +599,7 @@ __kernel void conv_few(__global const float *restrict src, __global const float 
                     for (int k = 0; k < taps.count; k++) {
                         const long along = plane + taps.shift[k];
 
+                        __builtin_prefetch(from[TILE - 1] + along + AHEAD * LANES);
                         MULTIPLY_FEW(LOAD(0, from[t] + along))
                     }
                 } else {
