@@ -235,6 +235,21 @@ static void errs_by_little(void **state)
     unsetenv("DECONV_CONV_ALGORITHM");
 }
 
+/* More tiles than go through the cache at a time: 4096, the last ones of a row and a column cut. */
+static void works_in_chunks(void **state)
+{
+    const conv_task task = task_of(CONV_FORWARD, 1, 8, 8, 253);
+    double error;
+
+    (void)state;
+    setenv("DECONV_CONV_ALGORITHM", "winograd", 1);
+    error = error_of(&task, false, 1);
+    unsetenv("DECONV_CONV_ALGORITHM");
+    assert_true(winograd()->scratch(&task) < 4096 * 36 * 16 * sizeof(float));
+    if (!(error <= 2e-6))
+        fail_msg("an error of %.2g of the largest result", error);
+}
+
 /* ---- Where it serves ---- */
 
 static void serves_only_who_permits(void **state)
@@ -357,9 +372,8 @@ static int close_context(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(errs_by_little),
-        cmocka_unit_test(serves_only_who_permits),
-        cmocka_unit_test(refuses_other_kernels),
+        cmocka_unit_test(errs_by_little),          cmocka_unit_test(works_in_chunks),
+        cmocka_unit_test(serves_only_who_permits), cmocka_unit_test(refuses_other_kernels),
         cmocka_unit_test(writes_slices),
     };
 
