@@ -114,45 +114,43 @@ __kernel void pad_planes(__global const float *restrict src, __global float *res
         out[x] = 0.0f;
 }
 
-/* The weights of one phase; one item a float. `across` channels of src side by side:
+/* The weights of one phase. `across` channels of src side by side:
  *
  *   kb > 0  [G][items][chunk of taps][C/across][taps of the chunk][across][kb][LANES]
- *   kb = 0  [chunk of taps][C/LANES][taps of the chunk][dst_channels][LANES], for conv_few
+ *   kb = 0  [G][chunk of taps][C/LANES][taps of the chunk][dst_channels][LANES], for conv_few
+ *
+ * One item: the taps of a chunk for `across` channels of src, which lie side by side here and
+ * there.
  */
 __kernel void pack_weights(__global const float *restrict w, __global float *restrict packed,
                            const blocked_shape s, int kb, int across, int chunk)
 {
-    const int at = (int)get_global_id(0), taps = s.y.taps * s.x.taps;
-    int i = at, dst, src, tap, first, group;
+    const int taps = s.y.taps * s.x.taps, chunks = (taps + chunk - 1) / chunk;
+    const int at = (int)get_global_id(0), block = at % s.blocks;
+    const int first = at / s.blocks % chunks * chunk, last = min(first + chunk, taps);
+    const int item = at / (s.blocks * chunks) % s.items, group = at / (s.blocks * chunks * s.items);
+    const int dsts = kb ? kb * LANES : s.dst_channels; /* of an item */
+    const int from_src = block * across, from_dst = item * dsts;
+    const int there_src = min(across, s.src_channels - from_src);
+    const int there_dst = min(dsts, s.dst_channels - from_dst);
+    /* Between neighbours of dst, and of src, in the packed weights. */
+    const int step_dst = kb ? 1 : LANES, step_src = kb ? dsts : 1;
+    size_t place = (size_t)(group * s.items + item) * s.blocks * taps + (size_t)first * s.blocks +
+                   (size_t)block * (last - first);
 
-    if (kb > 0) {
-        const int lane = i % LANES;
+    if (group >= s.groups)
+        return;
+    packed += s.weight_offset + place * across * dsts;
+    w += group * s.weight_group + from_dst * s.weight_dst + from_src * s.weight_src;
+    for (int tap = first; tap < last; tap++, packed += across * dsts) {
+        const int row = s.y.weight_first + tap / s.x.taps * s.y.weight_step;
+        const int column = s.x.weight_first + tap % s.x.taps * s.x.weight_step;
+        __global const float *of_tap = w + row * s.kernel_w + column;
 
-        i /= LANES;
-        dst = i % kb * LANES + lane;
-        i /= kb;
-        src = i % across;
-        i /= across;
-    } else {
-        src = i % LANES;
-        i /= LANES;
-        dst = i % s.dst_channels;
-        i /= s.dst_channels;
+        for (int i = 0; i < across; i++)
+            for (int k = 0; k < dsts; k++)
+                packed[i * step_src + k * step_dst] =
+                    i < there_src && k < there_dst ? of_tap[k * s.weight_dst + i * s.weight_src]
+                                                   : 0.0f;
     }
-    tap = i % (s.blocks * taps);
-    i /= s.blocks * taps;
-    first = tap / (s.blocks * chunk) * chunk;
-    tap -= first * s.blocks;
-    src += tap / min(chunk, taps - first) * across;
-    tap = first + tap % min(chunk, taps - first);
-    dst += i % s.items * kb * LANES;
-    group = i / s.items;
-
-    const int row = s.y.weight_first + tap / s.x.taps * s.y.weight_step;
-    const int column = s.x.weight_first + tap % s.x.taps * s.x.weight_step;
-
-    packed[s.weight_offset + at] = src < s.src_channels && dst < s.dst_channels
-                                       ? w[group * s.weight_group + dst * s.weight_dst +
-                                           src * s.weight_src + row * s.kernel_w + column]
-                                       : 0.0f;
 }

@@ -308,8 +308,9 @@ typedef struct deconv_net_options {
     }
 DECONV_API void deconv_net_options_init(deconv_net_options *options);
 
-/* Reads an ONNX file, opset 7 to 21, and puts its weights on the device. Refusals name the node,
- * its operator and what would be possible instead. */
+/* Reads an ONNX file, opset 7 to 21. Large weights are read when a trace or a projection first
+ * needs them on the device: the file must not be written to as long as the net is there, which is
+ * noticed. Refusals name the node, its operator and what would be possible instead. */
 DECONV_API deconv_status deconv_net_open(deconv_ctx *ctx, const char *path,
                                          const deconv_net_options *options, deconv_net **net);
 DECONV_API void deconv_net_destroy(deconv_net *net);

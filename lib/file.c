@@ -183,6 +183,28 @@ deconv_status file_read_at(deconv_ctx *ctx, const char *path, int fd, uint64_t o
     return DECONV_OK;
 }
 
+file_state file_state_of(int fd)
+{
+    file_state state = {0};
+    struct stat st;
+
+    if (fstat(fd, &st) == 0)
+        state = (file_state){(int64_t)st.st_size, (int64_t)st.st_mtim.tv_sec,
+                             (int64_t)st.st_mtim.tv_nsec};
+    return state;
+}
+
+deconv_status file_unchanged(deconv_ctx *ctx, const char *path, int fd, const file_state *state)
+{
+    const file_state now = file_state_of(fd);
+
+    if (now.size == state->size && now.seconds == state->seconds &&
+        now.nanoseconds == state->nanoseconds)
+        return DECONV_OK;
+    return error_set(ctx, DECONV_ERROR_IO, "%s: was written to while it was in use; open it again",
+                     path);
+}
+
 /* 0 or an errno. */
 static int write_all(int fd, const void *bytes, size_t size)
 {

@@ -9,12 +9,20 @@
 deconv_status file_read(deconv_ctx *ctx, const char *path, size_t limit, uint8_t **bytes,
                         size_t *size);
 
+/* What tells whether a file was written to. */
+typedef struct file_state {
+    int64_t size, seconds, nanoseconds;
+} file_state;
+
 /* Opens a plain file of at most `limit` bytes for reading in pieces; the caller closes *fd. *fd is
  * -1, and that is no failure, where `path` is a stream, which file_read() takes. */
 deconv_status file_open(deconv_ctx *ctx, const char *path, size_t limit, int *fd, uint64_t *size);
 /* Reads `bytes` bytes at `offset`, all of them. */
 deconv_status file_read_at(deconv_ctx *ctx, const char *path, int fd, uint64_t offset, size_t bytes,
                            void *to);
+/* The state of an open file, and the failure that it is another one now. */
+file_state file_state_of(int fd);
+deconv_status file_unchanged(deconv_ctx *ctx, const char *path, int fd, const file_state *state);
 
 /* Writes `size` bytes to a new file beside `path`, syncs and renames it over `path`. On failure
  * nothing is left behind and what was at `path` is untouched. */

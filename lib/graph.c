@@ -1,4 +1,4 @@
-/* From an ONNX model to a graph of operators: shapes, folding of constants, weights on the device.
+/* From an ONNX model to a graph of operators: shapes, folding of constants, weights.
  * Which buffers a run uses is not decided here. */
 #include "graph.h"
 
@@ -230,8 +230,51 @@ done:
     return status;
 }
 
+/* ---- Weights ---- */
+
+/* A graph for another batch size folds what this one folded, so that a host copy which folding read
+ * stays, unless the file has it too. */
+static deconv_status make_weight(graph *g, int value)
+{
+    graph_value *v = &g->value[value];
+    deconv_status status = DECONV_OK;
+    weight *w = v->folded ? NULL : &g->weights[value];
+
+    if (!v->constant || !v->constant->is_float || shape_count(&v->shape) == 0)
+        goto done;
+    if (v->folded)
+        TRY_ALLOC(w, g->ctx, 1);
+    w->ctx = g->ctx;
+    w->name = v->name;
+    w->model = g->model;
+    w->host = v->folded ? v->folded : g->model->value[value].constant;
+    w->keep_host = !v->folded && !v->constant->in_file && v->fold_reads;
+    v->weight = w;
+done:
+    return status;
+}
+
+static deconv_status give_weights(graph *g)
+{
+    deconv_status status = DECONV_OK;
+
+    for (int n = 0; n < g->n_node; n++) {
+        const graph_node *node = &g->node[n];
+
+        for (int i = 0; i < node->n_in; i++) {
+            if (node->in[i] < 0)
+                continue;
+            if (!g->value[node->in[i]].weight)
+                TRY(make_weight(g, node->in[i]));
+            node->op->weight[i] = g->value[node->in[i]].weight;
+        }
+    }
+done:
+    return status;
+}
+
 deconv_status graph_build(deconv_ctx *ctx, onnx_model *model, const graph_sizes *sizes,
-                          tensor **weights, graph **out)
+                          weight *weights, graph **out)
 {
     deconv_status status = DECONV_OK;
     graph *g = NULL;
@@ -245,94 +288,12 @@ deconv_status graph_build(deconv_ctx *ctx, onnx_model *model, const graph_sizes 
     g->references = 1;
     TRY(take_values(g, sizes));
     TRY(take_nodes(g));
+    TRY(give_weights(g));
     graph_choose_layouts(g);
     *out = g;
     g = NULL;
 done:
     graph_drop(g);
-    return status;
-}
-
-/* ---- Weights on the device ---- */
-
-/* Large weights go through a buffer of this many floats. */
-#define UPLOAD_STEP ((size_t)1 << 18)
-
-static deconv_status copy_to_device(graph *g, const host_tensor *from, tensor *to)
-{
-    size_t count = (size_t)shape_count(&from->shape);
-    deconv_status status = DECONV_OK;
-    float *step = NULL;
-
-    if (from->data) {
-        TRY(buffer_write(g->ctx, to->data, 0, count * sizeof(float), from->f));
-        goto done;
-    }
-    TRY_ALLOC(step, g->ctx, count < UPLOAD_STEP ? count : UPLOAD_STEP);
-    for (size_t at = 0; at < count; at += UPLOAD_STEP) {
-        size_t part = count - at < UPLOAD_STEP ? count - at : UPLOAD_STEP;
-
-        TRY(onnx_read_constant(g->model, from, at, part, step));
-        TRY(buffer_write(g->ctx, to->data, at * sizeof(float), part * sizeof(float), step));
-    }
-done:
-    mem_free(g->ctx, step);
-    return status;
-}
-
-/* A graph for another batch size folds what this one folded, so that a host copy which folding read
- * stays, unless the file has it too. */
-static void let_go(graph *g, int value)
-{
-    graph_value *v = &g->value[value];
-
-    if (shape_count(&v->shape) < LARGE_CONSTANT)
-        return;
-    if (v->folded) {
-        mem_free(g->ctx, v->folded->data);
-        v->folded->data = NULL;
-    } else if (v->constant->in_file || !v->fold_reads) {
-        onnx_drop_constant(g->model, value);
-    }
-}
-
-static deconv_status upload(graph *g, int value)
-{
-    graph_value *v = &g->value[value];
-    tensor **home = v->folded ? &v->weight : &g->weights[value];
-    deconv_status status = DECONV_OK;
-    tensor *t = NULL;
-
-    if (!v->constant || !v->constant->is_float || shape_count(&v->shape) == 0)
-        goto done;
-    if (!*home) {
-        TRY(tensor_create(g->ctx, &v->shape, v->name, &t));
-        TRY(copy_to_device(g, v->constant, t));
-        *home = t;
-        t = NULL;
-        let_go(g, value);
-    }
-    v->weight = *home;
-done:
-    deconv_tensor_destroy(t);
-    return status;
-}
-
-deconv_status graph_upload(graph *g, const bool *runs)
-{
-    deconv_status status = DECONV_OK;
-
-    for (int n = 0; n < g->n_node; n++) {
-        const graph_node *node = &g->node[n];
-
-        for (int i = 0; runs[n] && i < node->n_in; i++) {
-            if (node->in[i] < 0)
-                continue;
-            TRY(upload(g, node->in[i]));
-            node->op->weight[i] = g->value[node->in[i]].weight;
-        }
-    }
-done:
     return status;
 }
 
@@ -358,7 +319,9 @@ void graph_drop(graph *g)
     for (int i = 0; g->value && i < g->n_value; i++) {
         if (!g->value[i].folded)
             continue;
-        deconv_tensor_destroy(g->value[i].weight);
+        if (g->value[i].weight)
+            weight_free(g->value[i].weight);
+        mem_free(g->ctx, g->value[i].weight);
         host_tensor_free(g->ctx, g->value[i].folded);
     }
     scratch_free(&g->scratch);

@@ -11,7 +11,7 @@ typedef struct graph_value {
     shape shape;
     const host_tensor *constant; /* known at load, else NULL */
     host_tensor *folded;         /* the same, where this graph computed it and so owns it */
-    tensor *weight;              /* a float constant on the device, NULL before graph_upload() */
+    weight *weight;              /* a float constant for the device, else NULL */
     int block;                   /* layout its producer gives it (tensor.h); 1: row-major */
     int producer;                /* node, -1 for inputs and constants */
     int layer;                   /* index of the layer of this name, -1 for inputs and constants */
@@ -30,8 +30,8 @@ typedef struct graph_node {
 typedef struct graph {
     deconv_ctx *ctx;
     onnx_model *model;
-    tensor **weights; /* [n_value] of the net: initializers on the device */
-    int references;   /* the net and every trace */
+    weight *weights; /* [n_value] the net's initializers */
+    int references;  /* the net and every trace */
     int64_t batch;
     bool approximate;   /* its convolutions may be served by inexact algorithms */
     graph_value *value; /* numbered as in the model */
@@ -49,17 +49,14 @@ typedef struct graph_sizes {
     int64_t height, width; /* 0: none given */
 } graph_sizes;
 
-/* Needs no device. `weights[v]`: device copies of initializers, shared by all graphs of a net and
- * owned by it, NULL until some graph uploads them. */
+/* Needs no device. `weights[v]`: initializers on the device, shared by all graphs of a net and
+ * owned by it. */
 deconv_status graph_build(deconv_ctx *ctx, onnx_model *model, const graph_sizes *sizes,
-                          tensor **weights, graph **out);
+                          weight *weights, graph **out);
 /* For a graph without a way back, before anything is planned. */
 void graph_permit_approximate(graph *g);
 /* Sets the layout of every value and tells the operators (graph_layout.c). */
 void graph_choose_layouts(graph *g);
-/* Brings the weights of the nodes that run to the device and lets go of large host copies; before
- * operators are planned. */
-deconv_status graph_upload(graph *g, const bool *runs);
 graph *graph_hold(graph *g);
 void graph_drop(graph *g);
 

@@ -60,7 +60,7 @@ void deconv_net_destroy(deconv_net *net)
     graph_drop(net->graph);
     graph_drop(net->recent);
     for (int v = 0; net->weights && v < net->model->n_value; v++)
-        deconv_tensor_destroy(net->weights[v]);
+        weight_free(&net->weights[v]);
     mem_free(net->ctx, net->weights);
     mem_free(net->ctx, net->tuning_path);
     onnx_free(net->model);

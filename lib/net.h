@@ -9,11 +9,10 @@ struct deconv_net {
     onnx_model *model;
     graph_sizes sizes;   /* what the file leaves open; batch is that of `graph` */
     int64_t fixed_batch; /* 0: open */
-    tensor *
-        *weights;  /* [model->n_value] initializers on the device, NULL until a trace needs them */
-    graph *graph;  /* for one picture, or for the fixed batch */
-    graph *recent; /* for the batch size used last, if another, or the last approximate one */
-    char *tuning_path; /* what the last deconv_net_tune() said; NULL before */
+    weight *weights;     /* [model->n_value] initializers on the device */
+    graph *graph;        /* for one picture, or for the fixed batch */
+    graph *recent;       /* for the batch size used last, if another, or the last approximate one */
+    char *tuning_path;   /* what the last deconv_net_tune() said; NULL before */
 };
 
 /* A graph for `batch` pictures; the caller drops it. `approximate`: inexact algorithms may serve in

@@ -51,7 +51,6 @@ deconv_status deconv_trace_create(deconv_net *net, int64_t batch,
     *out = NULL;
     TRY(OPTIONS_READ(net->ctx, &given, options));
     TRY(trace_create_marked(net, batch, &given, &trace));
-    TRY(graph_upload(trace->graph, trace->runs));
     TRY(trace_lay_out(trace));
     TRY(trace_plan_nodes(trace));
     *out = trace;
@@ -105,10 +104,12 @@ void trace_operands(const deconv_trace *trace, const graph_node *node, bool all)
     for (int i = 0; i < node->n_in; i++) {
         int v = node->in[i];
         bool rows = trace_wants_rows(g, node, i);
-        bool there = v >= 0 &&
-                     (all || g->value[v].constant || (rows ? trace->rows_kept[v] : trace->kept[v]));
+        bool there = v >= 0 && (all || (rows ? trace->rows_kept[v] : trace->kept[v]));
 
-        trace->in[i] = !there ? NULL : rows ? trace->rows[v] : trace->value[v];
+        if (v >= 0 && g->value[v].constant)
+            trace->in[i] = op_weight(node->op, i);
+        else
+            trace->in[i] = !there ? NULL : rows ? trace->rows[v] : trace->value[v];
     }
     for (int i = 0; i < node->n_out; i++) {
         int v = node->out[i];

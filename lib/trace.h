@@ -20,7 +20,7 @@ struct deconv_trace {
     bool *kept;        /* [n_value] still there after the pass */
     bool *rows_kept;   /* [n_value] so is its row-major copy */
     bool *readable;    /* [n_value] kept by the caller's wish */
-    tensor **value;    /* [n_value] activations and weights; NULL where nothing computes them */
+    tensor **value;    /* [n_value] activations; NULL where nothing computes them */
     tensor **rows;     /* [n_value] row-major copies of values in blocks, for those who want them */
     tensor **shown;    /* [n_value] the same for the caller, made when asked for */
     bool *is_shown;    /* [n_value] and of the last run */

@@ -339,9 +339,7 @@ static deconv_status place_unit(deconv_trace *trace, const span *spans, const in
     deconv_status status = DECONV_OK;
     buffer *data = NULL;
 
-    if (u < g->n_value && v->weight)
-        data = v->weight->data;
-    else if (s->bytes && s->first <= s->last)
+    if (s->bytes && s->first <= s->last)
         data = trace->storage.slot[s->slot];
     if (!data)
         goto done;

@@ -201,6 +201,7 @@ const conv_algorithm conv_algorithm_blocked = {
     .order = blocked_order,
     .create = blocked_create,
     .pack = blocked_plan_pack,
+    .packed = blocked_plan_packed,
     .run = blocked_plan_run,
     .release = blocked_plan_release,
 };
@@ -213,6 +214,7 @@ const conv_algorithm conv_algorithm_planar = {
     .order = planar_order,
     .create = planar_create,
     .pack = blocked_plan_pack,
+    .packed = blocked_plan_packed,
     .run = blocked_plan_run,
     .release = blocked_plan_release,
 };
@@ -225,6 +227,7 @@ const conv_algorithm conv_algorithm_few = {
     .order = few_order,
     .create = few_create,
     .pack = blocked_plan_pack,
+    .packed = blocked_plan_packed,
     .run = blocked_plan_run,
     .release = blocked_plan_release,
 };

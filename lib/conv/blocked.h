@@ -3,7 +3,7 @@
 #ifndef DECONV_LIB_CONV_BLOCKED_H
 #define DECONV_LIB_CONV_BLOCKED_H
 
-#include "engine.h"
+#include "task.h"
 
 /* As cl/conv_blocked.cl and cl/conv_pack.cl declare it, field for field. */
 typedef struct blocked_shape {
@@ -45,11 +45,6 @@ typedef struct bordered {
     int64_t top, left, high, wide;
 } bordered;
 
-/* Channels in a group of the side that is read, and of the one that is written; their sizes. */
-int64_t task_src_channels(const conv_task *t);
-int64_t task_dst_channels(const conv_task *t);
-const int64_t *task_src_size(const conv_task *t);
-const int64_t *task_dst_size(const conv_task *t);
 int task_lanes(const conv_task *t);
 
 /* NULL, or why no kernel of this kind takes the task. */
@@ -64,6 +59,7 @@ size_t blocked_scratch(const conv_task *t, const tiling *g);
 deconv_status blocked_plan_create(const conv_task *t, const tiling *g, void **out);
 deconv_status blocked_plan_pack(void *plan, const buffer *weights);
 deconv_status blocked_plan_run(void *plan, const conv_operands *operands);
+packed *blocked_plan_packed(const void *plan);
 void blocked_plan_release(void *plan);
 
 /* ---- source.c: what is packed before a run ---- */
@@ -75,10 +71,5 @@ bordered source_border(const conv_task *t);
 int64_t source_floats(const conv_task *t, const tiling *g);
 deconv_status source_kernel(const conv_task *t, const tiling *g, kernel **out);
 deconv_status source_pack(const conv_task *t, const tiling *g, kernel *k, const buffer *src);
-
-static inline int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 #endif

@@ -1,13 +1,16 @@
 /* Plans of the algorithms with lanes across channels: phases, packed weights, launches. */
 #include "blocked.h"
+#include "packed.h"
 
 #include <stdio.h>
+#include <string.h>
 
 typedef struct blocked_plan {
     conv_task task;
     tiling tiling;
     kernel *pack_source, *pack_weights, *compute;
-    buffer *weights, *zeros;
+    packed *weights;
+    buffer *zeros;
     blocked_shape *phase;
     int *weight_count; /* floats of each phase */
     int phases;
@@ -23,30 +26,6 @@ typedef struct blocked_plan {
 #define GROUP_WORK 200000.0
 
 /* ---- The task as the kernels see it ---- */
-
-int64_t task_src_channels(const conv_task *t)
-{
-    const conv_problem *p = &t->problem;
-
-    return (t->direction == CONV_FORWARD ? p->in_channels : p->out_channels) / p->groups;
-}
-
-int64_t task_dst_channels(const conv_task *t)
-{
-    const conv_problem *p = &t->problem;
-
-    return (t->direction == CONV_FORWARD ? p->out_channels : p->in_channels) / p->groups;
-}
-
-const int64_t *task_src_size(const conv_task *t)
-{
-    return t->direction == CONV_FORWARD ? t->problem.in_size : t->problem.out_size;
-}
-
-const int64_t *task_dst_size(const conv_task *t)
-{
-    return t->direction == CONV_FORWARD ? t->problem.out_size : t->problem.in_size;
-}
 
 int task_lanes(const conv_task *t)
 {
@@ -172,6 +151,16 @@ static void split_work(const conv_task *t, const tiling *g, blocked_shape *s, in
     s->tiles = (int32_t)ceil_div(tiles, parts);
 }
 
+/* The phases of an axis in an order of their taps that no padding changes: windows find the weights
+ * packed as they are for whole maps. */
+static phase_axis phase_in_order(const conv_task *t, int axis, int index)
+{
+    const int64_t count = phase_count(&t->problem, t->direction, axis);
+    const int64_t at = (index - t->problem.pad[axis]) % count;
+
+    return phase_of(&t->problem, t->direction, axis, (int)(at < 0 ? at + count : at));
+}
+
 /* Every phase with its place in the packed weights; *floats is their number. */
 static deconv_status lay_out_phases(blocked_plan *plan, int64_t *floats)
 {
@@ -191,8 +180,8 @@ static deconv_status lay_out_phases(blocked_plan *plan, int64_t *floats)
         int64_t item_floats, count;
 
         *s = shape_of(t, g);
-        s->y = phase_of(&t->problem, t->direction, 0, i / columns);
-        s->x = phase_of(&t->problem, t->direction, 1, i % columns);
+        s->y = phase_in_order(t, 0, i / columns);
+        s->x = phase_in_order(t, 1, i % columns);
         s->weight_offset = (int32_t)*floats;
         item_floats = (int64_t)(g->kb ? g->kb * g->lanes : g->channels) * s->blocks *
                       weights_across(g) * s->y.taps * s->x.taps;
@@ -230,6 +219,36 @@ done:
     return status;
 }
 
+/* The packed weights, by all that pack_weights goes by. Phases without taps have no part in it. */
+static deconv_status get_weights(blocked_plan *plan, int64_t floats)
+{
+    const conv_task *t = &plan->task;
+    const tiling *g = &plan->tiling;
+    const blocked_shape *s = &plan->phase[0];
+    const int32_t whole[] = {PACKED_BLOCKED,  t->direction,      g->lanes,        g->kb,
+                             g->channels,     weights_across(g), g->chunk,        s->groups,
+                             s->items,        s->blocks,         s->src_channels, s->dst_channels,
+                             s->weight_group, s->weight_dst,     s->weight_src,   s->kernel_w};
+    size_t count = sizeof whole / sizeof whole[0];
+    deconv_status status = DECONV_OK;
+    int32_t *key = NULL;
+
+    TRY_ALLOC(key, t->ctx, count + PACKED_PHASE * (size_t)plan->phases);
+    memcpy(key, whole, sizeof whole);
+    for (int i = 0; i < plan->phases; i++) {
+        const blocked_shape *f = &plan->phase[i];
+
+        if (!plan->weight_count[i])
+            continue;
+        packed_key_phase(key + count, &f->y, &f->x, f->weight_offset);
+        count += PACKED_PHASE;
+    }
+    TRY(packed_get(t, key, count, floats, &plan->weights));
+done:
+    mem_free(t->ctx, key);
+    return status;
+}
+
 void blocked_plan_release(void *state)
 {
     blocked_plan *plan = state;
@@ -237,7 +256,7 @@ void blocked_plan_release(void *state)
     kernel_free(plan->pack_source);
     kernel_free(plan->pack_weights);
     kernel_free(plan->compute);
-    buffer_free(plan->weights);
+    packed_leave(plan->weights);
     buffer_free(plan->zeros);
     mem_free(plan->task.ctx, plan->phase);
     mem_free(plan->task.ctx, plan->weight_count);
@@ -257,8 +276,7 @@ deconv_status blocked_plan_create(const conv_task *t, const tiling *g, void **ou
     plan->tiling = *g;
     TRY(lay_out_phases(plan, &floats));
     TRY(create_kernels(plan));
-    TRY(buffer_create(t->ctx, (size_t)(floats ? floats : 1) * sizeof(float), "packed weights",
-                      &plan->weights));
+    TRY(get_weights(plan, floats));
     TRY(buffer_create(t->ctx, zeros, "padding", &plan->zeros));
     TRY(buffer_fill(t->ctx, plan->zeros, 0, zeros, 0.0f));
     if (scratch)
@@ -271,6 +289,13 @@ done:
     return status;
 }
 
+packed *blocked_plan_packed(const void *state)
+{
+    const blocked_plan *plan = state;
+
+    return plan->weights;
+}
+
 /* ---- Running ---- */
 
 deconv_status blocked_plan_pack(void *state, const buffer *weights)
@@ -281,18 +306,20 @@ deconv_status blocked_plan_pack(void *state, const buffer *weights)
     deconv_status status = DECONV_OK;
 
     for (int i = 0; i < plan->phases; i++) {
-        const int taps = plan->phase[i].y.taps * plan->phase[i].x.taps;
+        const blocked_shape *s = &plan->phase[i];
+        const int taps = s->y.taps * s->x.taps, chunk = g->chunk < taps ? g->chunk : taps;
 
         if (!plan->weight_count[i])
             continue;
         kernel_begin(k);
         arg_buffer(k, weights);
-        arg_buffer(k, plan->weights);
-        arg_struct(k, &plan->phase[i], sizeof plan->phase[i]);
+        arg_buffer(k, plan->weights->data);
+        arg_struct(k, s, sizeof *s);
         arg_int(k, g->kb);
         arg_int(k, weights_across(g));
-        arg_int(k, g->chunk < taps ? g->chunk : taps);
-        TRY(kernel_launch(k, plan->weight_count[i], 1, 1));
+        arg_int(k, chunk);
+        TRY(kernel_launch_groups(k, ceil_div(taps, chunk) * s->groups * s->items * s->blocks, 1, 1,
+                                 1, 1, 1));
     }
 done:
     return status;
@@ -319,7 +346,7 @@ deconv_status blocked_plan_run(void *state, const conv_operands *operands)
         }
         kernel_begin(k);
         arg_buffer(k, plan->pack_source ? t->scratch->data : operands->src);
-        arg_buffer(k, plan->weights);
+        arg_buffer(k, plan->weights->data);
         arg_buffer(k, operands->bias);
         arg_buffer(k, operands->add);
         arg_buffer(k, operands->dst);

@@ -78,6 +78,7 @@ const conv_algorithm conv_algorithm_depthwise = {
     .order = depthwise_order,
     .create = depthwise_create,
     .pack = blocked_plan_pack,
+    .packed = blocked_plan_packed,
     .run = blocked_plan_run,
     .release = blocked_plan_release,
 };

@@ -1,4 +1,5 @@
 /* The table of convolution algorithms, and the choice among them. */
+#include "packed.h"
 #include "tuning.h"
 
 #include <stdio.h>
@@ -209,10 +210,9 @@ deconv_status convolution_create(const conv_task *task, const buffer *weights, c
     if (c->algorithm == &conv_algorithm_direct)
         warn_if_slow(task);
     TRY(c->algorithm->create(&c->task, &c->plan));
-    if (weights && c->algorithm->pack) {
-        TRY(c->algorithm->pack(c->plan, weights));
-        c->packed = true;
-    }
+    c->packed = c->algorithm->packed && c->algorithm->packed(c->plan)->filled;
+    if (weights)
+        TRY(convolution_pack(c, weights));
     *out = c;
     c = NULL;
 done:
@@ -227,6 +227,25 @@ void convolution_free(convolution *c)
     if (c->plan)
         c->algorithm->release(c->plan);
     mem_free(c->task.ctx, c);
+}
+
+deconv_status convolution_pack(convolution *c, const buffer *weights)
+{
+    deconv_status status = DECONV_OK;
+
+    if (c->packed || !c->algorithm->pack)
+        goto done;
+    TRY(c->algorithm->pack(c->plan, weights));
+    c->packed = true;
+    if (c->algorithm->packed)
+        c->algorithm->packed(c->plan)->filled = true;
+done:
+    return status;
+}
+
+bool convolution_is_packed(const convolution *c)
+{
+    return c->packed;
 }
 
 deconv_status convolution_run(convolution *c, const conv_operands *operands)

@@ -8,6 +8,15 @@
 
 typedef struct conv_algorithm conv_algorithm;
 
+/* Packed copies of one constant (packed.h), shared by all that reads it. Starts as {0}; whoever
+ * owns it frees it when no convolution uses it any more. */
+typedef struct packed packed;
+typedef struct packed_list {
+    packed *first;
+} packed_list;
+
+void packed_list_free(packed_list *list);
+
 /* What an algorithm computes: dst from src. Forward, src is the problem's input side; adjoint, its
  * output side. The weights are ONNX's (K, C/G, R, S).
  *
@@ -20,7 +29,8 @@ typedef struct conv_task {
     const char *name; /* the layer's, for messages; NULL: none */
     conv_problem problem;
     conv_direction direction;
-    scratch *scratch; /* shared, for what lives within one run */
+    scratch *scratch;    /* shared, for what lives within one run */
+    packed_list *packed; /* of its constant weights; NULL: they are not constant, or not shared */
     int src_block, dst_block;
     /* The whole-tensor problem of which this one computes windows; NULL: it is the whole itself.
      * A window must give the bits of the whole, so it is served by an algorithm of the same
@@ -61,6 +71,8 @@ struct conv_algorithm {
     deconv_status (*create)(const conv_task *task, void **plan);
     /* Enqueues the packing of weights; NULL where they are read as they are. */
     deconv_status (*pack)(void *plan, const buffer *weights);
+    /* Where a plan has them; NULL: there are no packed weights, or none that plans can share. */
+    packed *(*packed)(const void *plan);
     /* `bias` has one value per channel of dst, or is NULL. dst is overwritten whole. */
     deconv_status (*run)(void *plan, const conv_operands *operands);
     void (*release)(void *plan);
@@ -91,10 +103,15 @@ bool convolution_can(const conv_task *task);
 /* Chooses and plans: the algorithm that was measured to be the fastest (tuning.h), else the one
  * with the least estimated cost. All tasks of one convolution are served in one order of summation
  * where their layouts allow it: that of the fastest of those measured. `weights`: the constant
- * weights, packed here and now; NULL: they come with each run. $DECONV_CONV_ALGORITHM names one to
- * prefer wherever it does not refuse. */
+ * weights, packed here and now; NULL: others have packed them, convolution_pack() is called, or
+ * they come with each run. $DECONV_CONV_ALGORITHM names one to prefer wherever it does not refuse.
+ */
 deconv_status convolution_create(const conv_task *task, const buffer *weights, convolution **out);
 void convolution_free(convolution *c);
+/* Constant weights after creation. Enqueued; nothing happens where they are read as they are. */
+deconv_status convolution_pack(convolution *c, const buffer *weights);
+/* The weights are packed: runs read them no more. */
+bool convolution_is_packed(const convolution *c);
 /* Enqueues dst from src. */
 deconv_status convolution_run(convolution *c, const conv_operands *operands);
 /* The chosen algorithm's name. */

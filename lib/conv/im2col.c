@@ -1,5 +1,6 @@
 /* Convolution as matrix products by CLBlast (cl/conv_im2col.cl): src gathered into columns, as many
  * at a time as a part of memory takes. */
+#include "packed.h"
 #include "task.h"
 
 #include <stdlib.h>
@@ -29,7 +30,7 @@ typedef struct im2col_plan {
     layout *layout; /* of each phase */
     int phases;
     kernel *pack, *gather, *finish;
-    buffer *weights;
+    packed *weights;
 } im2col_plan;
 
 /* Columns for a large part of a picture; more would only take memory. */
@@ -226,7 +227,7 @@ static deconv_status multiply(im2col_plan *plan, int i, int g, int64_t count)
     const buffer *memory = plan->task.scratch->data;
     blas_product p = product_of(s, &plan->layout[i], count);
 
-    p.a = plan->weights;
+    p.a = plan->weights->data;
     p.a_at += (size_t)g * (size_t)s->dst_channels * (size_t)s->terms;
     p.b = p.c = memory;
     return blas_multiply(plan->task.ctx, &p, memory);
@@ -251,6 +252,35 @@ done:
     return status;
 }
 
+/* The packed weights, by all that pack_im2col goes by. */
+static deconv_status get_weights(im2col_plan *plan, int64_t floats)
+{
+    const conv_task *t = &plan->task;
+    const im2col_shape *s = &plan->phase[0];
+    const int32_t whole[] = {PACKED_IM2COL,   t->direction,    s->groups,
+                             s->src_channels, s->dst_channels, s->weight_group,
+                             s->weight_dst,   s->weight_src,   s->kernel_w};
+    size_t count = sizeof whole / sizeof whole[0];
+    deconv_status status = DECONV_OK;
+    int32_t *key = NULL;
+
+    TRY_ALLOC(key, t->ctx, count + PACKED_PHASE * (size_t)plan->phases);
+    memcpy(key, whole, sizeof whole);
+    for (int i = 0; i < plan->phases; i++, count += PACKED_PHASE)
+        packed_key_phase(key + count, &plan->phase[i].y, &plan->phase[i].x, plan->phase[i].weights);
+    TRY(packed_get(t, key, count, floats, &plan->weights));
+done:
+    mem_free(t->ctx, key);
+    return status;
+}
+
+static packed *im2col_packed(const void *state)
+{
+    const im2col_plan *plan = state;
+
+    return plan->weights;
+}
+
 static void im2col_release(void *state)
 {
     im2col_plan *plan = state;
@@ -258,7 +288,7 @@ static void im2col_release(void *state)
     kernel_free(plan->pack);
     kernel_free(plan->gather);
     kernel_free(plan->finish);
-    buffer_free(plan->weights);
+    packed_leave(plan->weights);
     mem_free(plan->task.ctx, plan->phase);
     mem_free(plan->task.ctx, plan->layout);
     mem_free(plan->task.ctx, plan);
@@ -277,8 +307,7 @@ static deconv_status im2col_create(const conv_task *t, void **out)
     TRY(kernel_create(t->ctx, "conv_im2col.cl", "", "pack_im2col", &plan->pack));
     TRY(kernel_create(t->ctx, "conv_im2col.cl", "", "columns_of", &plan->gather));
     TRY(kernel_create(t->ctx, "conv_im2col.cl", "", "finish_columns", &plan->finish));
-    TRY(buffer_create(t->ctx, (size_t)(weights ? weights : 1) * sizeof(float), "packed weights",
-                      &plan->weights));
+    TRY(get_weights(plan, weights));
     TRY(scratch_reserve(t->ctx, t->scratch, im2col_scratch(t)));
     TRY(compile_products(plan));
     *out = plan;
@@ -304,7 +333,7 @@ static deconv_status im2col_pack(void *state, const buffer *weights)
             continue;
         kernel_begin(k);
         arg_buffer(k, weights);
-        arg_buffer(k, plan->weights);
+        arg_buffer(k, plan->weights->data);
         arg_struct(k, s, sizeof *s);
         TRY(kernel_launch(k, s->terms, (int64_t)s->groups * s->dst_channels, 1));
     }
@@ -386,6 +415,7 @@ const conv_algorithm conv_algorithm_im2col = {
     .order = im2col_order,
     .create = im2col_create,
     .pack = im2col_pack,
+    .packed = im2col_packed,
     .run = im2col_run,
     .release = im2col_release,
 };

@@ -1,7 +1,9 @@
 /* Implicit GEMM convolution for GPUs (cl/conv_implicit.cl): tiles, packing and launches. */
+#include "packed.h"
 #include "task.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* As cl/conv_implicit.cl declares them, field for field. */
 typedef struct implicit_phase {
@@ -62,7 +64,8 @@ typedef struct implicit_plan {
     int depth;     /* of the deepest phase */
     int chunks;    /* likewise */
     kernel *pack, *compute, *sum;
-    buffer *weights, *table, *phase_buffer;
+    packed *weights;
+    buffer *table, *phase_buffer;
 } implicit_plan;
 
 /* ---- Tiles ---- */
@@ -307,6 +310,35 @@ done:
     return status;
 }
 
+/* The packed weights, by all that pack_implicit goes by. */
+static deconv_status get_weights(implicit_plan *plan, int64_t floats)
+{
+    const conv_task *t = &plan->task;
+    const implicit_shape *s = &plan->shape;
+    const int32_t whole[] = {PACKED_IMPLICIT, t->direction, s->groups,       s->src_channels,
+                             s->dst_channels, s->rows,      s->weight_group, s->weight_dst,
+                             s->weight_src,   s->kernel_w};
+    size_t count = sizeof whole / sizeof whole[0];
+    deconv_status status = DECONV_OK;
+    int32_t *key = NULL;
+
+    TRY_ALLOC(key, t->ctx, count + PACKED_PHASE * (size_t)plan->phases);
+    memcpy(key, whole, sizeof whole);
+    for (int i = 0; i < plan->phases; i++, count += PACKED_PHASE)
+        packed_key_phase(key + count, &plan->phase[i].y, &plan->phase[i].x, plan->phase[i].weights);
+    TRY(packed_get(t, key, count, floats, &plan->weights));
+done:
+    mem_free(t->ctx, key);
+    return status;
+}
+
+static packed *implicit_packed(const void *state)
+{
+    const implicit_plan *plan = state;
+
+    return plan->weights;
+}
+
 static void implicit_release(void *state)
 {
     implicit_plan *plan = state;
@@ -314,7 +346,7 @@ static void implicit_release(void *state)
     kernel_free(plan->pack);
     kernel_free(plan->compute);
     kernel_free(plan->sum);
-    buffer_free(plan->weights);
+    packed_leave(plan->weights);
     buffer_free(plan->table);
     buffer_free(plan->phase_buffer);
     mem_free(plan->task.ctx, plan->phase);
@@ -346,8 +378,7 @@ static deconv_status implicit_create(const conv_task *t, void **out)
     plan->shape.split = splits(t, &l) ? plan->chunks : 0;
     TRY(create_kernels(plan));
     TRY(create_tables(plan, taps ? taps : 1));
-    TRY(buffer_create(t->ctx, (size_t)(weights ? weights : 1) * sizeof(float), "packed weights",
-                      &plan->weights));
+    TRY(get_weights(plan, weights));
     if (part_bytes(t))
         TRY(scratch_reserve(t->ctx, t->scratch, part_bytes(t)));
     *out = plan;
@@ -369,7 +400,7 @@ static deconv_status implicit_pack(void *state, const buffer *weights)
         return DECONV_OK;
     kernel_begin(k);
     arg_buffer(k, weights);
-    arg_buffer(k, plan->weights);
+    arg_buffer(k, plan->weights->data);
     arg_buffer(k, plan->phase_buffer);
     arg_struct(k, &plan->shape, sizeof plan->shape);
     return kernel_launch(k, plan->shape.rows, plan->depth,
@@ -402,7 +433,7 @@ static deconv_status implicit_run(void *state, const conv_operands *operands)
     s.relu = operands->relu;
     kernel_begin(k);
     arg_buffer(k, operands->src);
-    arg_buffer(k, plan->weights);
+    arg_buffer(k, plan->weights->data);
     arg_buffer(k, operands->bias);
     arg_buffer(k, plan->table);
     arg_buffer(k, plan->phase_buffer);
@@ -427,6 +458,7 @@ const conv_algorithm conv_algorithm_implicit = {
     .order = implicit_order,
     .create = implicit_create,
     .pack = implicit_pack,
+    .packed = implicit_packed,
     .run = implicit_run,
     .release = implicit_release,
 };

@@ -121,6 +121,7 @@ static deconv_status open_bench(bench *b, const conv_task *task)
     b->task = *task;
     b->task.whole = NULL;
     b->task.approximate = false;
+    b->task.packed = NULL;
     b->task.scratch = &b->scratch;
     TRY(open_side(b, &b->src, forward, task->src_block, 1));
     TRY(write_side(b, &b->src));

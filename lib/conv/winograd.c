@@ -2,6 +2,7 @@
  * takes under half of the multiply-adds and rounds otherwise than a sum does, and that differently
  * for each place in a tile: it serves only who says that this may be. */
 #include "blocked.h"
+#include "packed.h"
 
 #include <stdio.h>
 
@@ -47,7 +48,9 @@ typedef struct winograd_plan {
     winograd_shape shape;
     int positions, tiles, parts;
     kernel *pack, *source, *multiply, *result;
-    buffer *weights, *zeros;
+    packed *weights;
+    buffer *zeros;
+    int64_t pairs; /* of channels in the weights, those of padding too */
 } winograd_plan;
 
 /* Sizes of a task cut into tiles of m x m results. */
@@ -234,7 +237,7 @@ static void winograd_release(void *state)
     kernel_free(plan->source);
     kernel_free(plan->multiply);
     kernel_free(plan->result);
-    buffer_free(plan->weights);
+    packed_leave(plan->weights);
     buffer_free(plan->zeros);
     mem_free(plan->task.ctx, plan);
 }
@@ -256,6 +259,31 @@ done:
     return status;
 }
 
+/* The transformed weights, by all that winograd_weights goes by. */
+static deconv_status get_weights(winograd_plan *plan, const cut *c)
+{
+    const winograd_shape *s = &plan->shape;
+    const int32_t key[] = {PACKED_WINOGRAD,   c->m,
+                           c->lanes,          c->kb,
+                           s->groups,         s->items,
+                           s->blocks,         s->src_channels,
+                           s->dst_channels,   s->weight_dst,
+                           s->weight_src,     s->weight_group,
+                           s->weight_step,    s->weight_first[0],
+                           s->weight_first[1]};
+
+    plan->pairs = weight_floats(&plan->task, c) / c->positions;
+    return packed_get(&plan->task, key, sizeof key / sizeof key[0], weight_floats(&plan->task, c),
+                      &plan->weights);
+}
+
+static packed *winograd_packed(const void *state)
+{
+    const winograd_plan *plan = state;
+
+    return plan->weights;
+}
+
 static deconv_status winograd_create(const conv_task *t, void **out)
 {
     const cut c = best_cut(t);
@@ -273,8 +301,7 @@ static deconv_status winograd_create(const conv_task *t, void **out)
     floats = split_tiles(t, &c, &plan->shape);
     split_items(plan);
     TRY(create_kernels(plan, &c));
-    TRY(buffer_create(t->ctx, (size_t)weight_floats(t, &c) * sizeof(float), "transformed weights",
-                      &plan->weights));
+    TRY(get_weights(plan, &c));
     TRY(buffer_create(t->ctx, zeros, "padding", &plan->zeros));
     TRY(buffer_fill(t->ctx, plan->zeros, 0, zeros, 0.0f));
     TRY(scratch_reserve(t->ctx, t->scratch, (size_t)floats * sizeof(float)));
@@ -295,10 +322,9 @@ static deconv_status winograd_pack(void *state, const buffer *weights)
 
     kernel_begin(k);
     arg_buffer(k, weights);
-    arg_buffer(k, plan->weights);
+    arg_buffer(k, plan->weights->data);
     arg_struct(k, &plan->shape, sizeof plan->shape);
-    return kernel_launch(k, (int64_t)(buffer_size(plan->weights) / sizeof(float)) / plan->positions,
-                         1, 1);
+    return kernel_launch(k, plan->pairs, 1, 1);
 }
 
 static deconv_status run_chunk(winograd_plan *plan, const conv_operands *x, const winograd_shape *s)
@@ -317,7 +343,7 @@ static deconv_status run_chunk(winograd_plan *plan, const conv_operands *x, cons
     k = plan->multiply;
     kernel_begin(k);
     arg_buffer(k, scratch);
-    arg_buffer(k, plan->weights);
+    arg_buffer(k, plan->weights->data);
     arg_buffer(k, scratch);
     arg_struct(k, s, sizeof *s);
     TRY(kernel_launch_groups(k, plan->positions, plan->parts, 1, 1, 1, 1));
@@ -362,6 +388,7 @@ const conv_algorithm conv_algorithm_winograd = {
     .order = winograd_order,
     .create = winograd_create,
     .pack = winograd_pack,
+    .packed = winograd_packed,
     .run = winograd_run,
     .release = winograd_release,
 };

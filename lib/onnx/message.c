@@ -39,6 +39,8 @@ static deconv_status read_bytes(deconv_ctx *ctx, const char *path, model_file *f
 
     TRY(file_open(ctx, path, FILE_LIMIT, &file->fd, &file_size));
     if (file->fd >= 0)
+        file->state = file_state_of(file->fd);
+    if (file->fd >= 0)
         TRY(outline_read(ctx, path, file->fd, file_size, &out, &whole));
     if (whole) {
         *bytes = out.bytes;

@@ -51,12 +51,18 @@ deconv_status onnx_read_constant(const onnx_model *model, const host_tensor *t, 
                                  size_t count, float *to)
 {
     const model_file *file = model->file;
+    deconv_status status = DECONV_OK;
 
-    if (!t->data)
-        return file_read_at(model->ctx, file->path, file->fd, t->offset + first * sizeof(float),
-                            count * sizeof(float), to);
-    memcpy(to, t->f + first, count * sizeof(float));
-    return DECONV_OK;
+    if (t->data) {
+        memcpy(to, t->f + first, count * sizeof(float));
+        goto done;
+    }
+    TRY(file_read_at(model->ctx, file->path, file->fd, t->offset + first * sizeof(float),
+                     count * sizeof(float), to));
+    /* Half a network from before and half of it from after would be no network. */
+    TRY(file_unchanged(model->ctx, file->path, file->fd, &file->state));
+done:
+    return status;
 }
 
 deconv_status onnx_load_constant(onnx_model *model, int value)

@@ -3,6 +3,7 @@
 #ifndef DECONV_LIB_ONNX_READER_H
 #define DECONV_LIB_ONNX_READER_H
 
+#include "../file.h"
 #include "model.h"
 #include "node_error.h"
 #include "onnx.pb-c.h"
@@ -17,6 +18,7 @@
 struct model_file {
     char *path;
     int fd;           /* -1: everything was read */
+    file_state state; /* when it was opened */
     raw_place *place; /* raw data that was not, of each initializer; NULL: of none */
     size_t places;
 };

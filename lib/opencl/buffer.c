@@ -186,6 +186,90 @@ done:
     return status;
 }
 
+/* ---- Views ---- */
+
+static deconv_status map_view(device *d, buffer_view *v)
+{
+    const cl_map_flags flags =
+        v->access == VIEW_READ ? CL_MAP_READ : CL_MAP_WRITE_INVALIDATE_REGION;
+    deconv_status status;
+    cl_int code;
+
+    TRY(device_check(d));
+    v->at = d->api.EnqueueMapBuffer(d->queue, v->buffer->memory, CL_TRUE, flags, v->offset,
+                                    v->bytes, 0, NULL, NULL, &code);
+    if (code != CL_SUCCESS) {
+        v->at = NULL;
+        status = device_failed(d, code, true, "clEnqueueMapBuffer", "%zu bytes at %zu of %s",
+                               v->bytes, v->offset, v->buffer->what);
+        goto done;
+    }
+    v->mapped = true;
+done:
+    return status;
+}
+
+static deconv_status copy_view(deconv_ctx *ctx, buffer_view *v)
+{
+    deconv_status status = DECONV_OK;
+    unsigned char *copy = NULL;
+
+    TRY_ALLOC(copy, ctx, v->bytes);
+    if (v->access == VIEW_READ)
+        TRY(buffer_read(ctx, v->buffer, v->offset, v->bytes, copy));
+    v->at = copy;
+    copy = NULL;
+done:
+    mem_free(ctx, copy);
+    return status;
+}
+
+deconv_status buffer_view_open(deconv_ctx *ctx, const buffer *b, size_t offset, size_t bytes,
+                               view_access access, buffer_view *v)
+{
+    device *d = b->device;
+    deconv_status status;
+
+    *v = (buffer_view){.buffer = (buffer *)b, .offset = offset, .bytes = bytes, .access = access};
+    TRY(check_range(ctx, "looking at", b, offset, bytes));
+    if (bytes == 0)
+        FAIL(ctx, DECONV_ERROR_INVALID, "looking at 0 bytes of %s; at least 1 is wanted", b->what);
+    TRY(d->limits.host_memory ? map_view(d, v) : copy_view(ctx, v));
+done:
+    return status;
+}
+
+deconv_status buffer_view_close(buffer_view *v)
+{
+    device *d = v->buffer ? v->buffer->device : NULL;
+    deconv_status status = DECONV_OK;
+
+    if (!v->at)
+        goto done;
+    if (v->mapped)
+        TRY_QUEUE(d, false, EnqueueUnmapMemObject,
+                  (d->queue, v->buffer->memory, v->at, 0, NULL, NULL), "%zu bytes of %s", v->bytes,
+                  v->buffer->what);
+    else if (v->access == VIEW_WRITE)
+        TRY(buffer_write(d->ctx, v->buffer, v->offset, v->bytes, v->at));
+done:
+    if (v->at && !v->mapped)
+        mem_free(d->ctx, v->at);
+    *v = (buffer_view){0};
+    return status;
+}
+
+void buffer_view_drop(buffer_view *v)
+{
+    device *d = v->buffer ? v->buffer->device : NULL;
+
+    if (v->at && v->mapped)
+        d->api.EnqueueUnmapMemObject(d->queue, v->buffer->memory, v->at, 0, NULL, NULL);
+    else if (v->at)
+        mem_free(d->ctx, v->at);
+    *v = (buffer_view){0};
+}
+
 /* ---- Guards ---- */
 
 void buffers_set_guards(deconv_ctx *ctx, size_t bytes)

@@ -31,6 +31,8 @@
     X(EnqueueWriteBuffer)                                                                          \
     X(EnqueueCopyBuffer)                                                                           \
     X(EnqueueFillBuffer)                                                                           \
+    X(EnqueueMapBuffer)                                                                            \
+    X(EnqueueUnmapMemObject)                                                                       \
     X(EnqueueNDRangeKernel)                                                                        \
     X(CreateProgramWithSource)                                                                     \
     X(CreateProgramWithBinary)                                                                     \

@@ -49,6 +49,28 @@ deconv_status buffer_copy(deconv_ctx *ctx, const buffer *from, size_t from_offse
 deconv_status buffer_fill(deconv_ctx *ctx, buffer *buffer, size_t offset, size_t bytes,
                           float value);
 
+/* A part of a buffer as host memory, between opening and closing it; nothing that uses the buffer
+ * may be enqueued in between. Where the device works in host memory it is that memory itself,
+ * elsewhere a copy. Reading waits for what was enqueued; what is written need not be initialised
+ * before. */
+typedef enum view_access { VIEW_READ, VIEW_WRITE } view_access;
+
+typedef struct buffer_view {
+    buffer *buffer;
+    size_t offset, bytes;
+    view_access access;
+    bool mapped;
+    void *at; /* NULL: not open */
+} buffer_view;
+
+deconv_status buffer_view_open(deconv_ctx *ctx, const buffer *buffer, size_t offset, size_t bytes,
+                               view_access access, buffer_view *view);
+/* Hands over what was written. Nothing happens where it is not open. */
+deconv_status buffer_view_close(buffer_view *view);
+/* The same without handing over, where what was written is of no use; the buffer's part is then
+ * undefined. */
+void buffer_view_drop(buffer_view *view);
+
 /* For tests: every buffer made from now on has `bytes` of pattern before and behind its data, and
  * buffers_check_guards() says which live buffer's pattern was written over. New buffers are filled
  * with NaN so that what is read before it was written shows. */

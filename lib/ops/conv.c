@@ -72,15 +72,36 @@ conv_task conv_task_of(const op *op, conv_direction direction, int in_block, int
                        .approximate = op->approximate};
 }
 
+/* Constant weights come to the device for as long as they are packed, or for good where an
+ * algorithm reads them as they are. */
+static deconv_status plan_task(op *op, conv_task task, convolution **out)
+{
+    conv *c = op->state;
+    deconv_status status = DECONV_OK;
+
+    task.packed = op->weight[1] ? &op->weight[1]->packed : NULL;
+    TRY(convolution_create(&task, NULL, out));
+    if (!op->weight[1] || convolution_is_packed(*out))
+        goto done;
+    TRY(op_use_weight(op, 1));
+    TRY(convolution_pack(*out, op_weight(op, 1)->data));
+    c->reads_weights = c->reads_weights || !convolution_is_packed(*out);
+done:
+    if (!c->reads_weights)
+        op_leave_weight(op, 1);
+    if (status != DECONV_OK) {
+        convolution_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
 deconv_status conv_plan_direction(op *op, conv_direction direction)
 {
     conv *c = op->state;
-    const tensor *weights = op->weight[1];
-
     const conv_task task = conv_task_of(op, direction, op->in_block[0], op->out_block[0]);
 
-    return convolution_create(&task, weights ? weights->data : NULL,
-                              direction == CONV_FORWARD ? &c->forward : &c->adjoint);
+    return plan_task(op, task, direction == CONV_FORWARD ? &c->forward : &c->adjoint);
 }
 
 deconv_status conv_run(const op *op, convolution *c, const op_pass *pass)
@@ -88,7 +109,7 @@ deconv_status conv_run(const op *op, convolution *c, const op_pass *pass)
     const tensor *bias = op_has_input(op, 2) ? pass->in[2] : NULL;
 
     return convolution_run(c, &(conv_operands){.src = pass->in[0]->data,
-                                               .weights = pass->in[1]->data,
+                                               .weights = pass->in[1] ? pass->in[1]->data : NULL,
                                                .bias = bias ? bias->data : NULL,
                                                .dst = pass->out[0]->data,
                                                .dst_from = pass->out[0]->from,
@@ -99,7 +120,7 @@ deconv_status conv_run(const op *op, convolution *c, const op_pass *pass)
 deconv_status conv_run_back(convolution *c, const op_pass *pass)
 {
     return convolution_run(c, &(conv_operands){.src = pass->signal_out[0]->data,
-                                               .weights = pass->in[1]->data,
+                                               .weights = pass->in[1] ? pass->in[1]->data : NULL,
                                                .dst = pass->signal_in[0]->data,
                                                .relu = pass->rectify});
 }
@@ -387,12 +408,11 @@ static bool conv_frame(const op *op, deconv_rule rule, uint32_t flags, const win
 
 static deconv_status conv_plan_windows(op *op, const windows *w, void **plan)
 {
-    const conv_task task = window_task(op, &w->out, &w->in, w->count);
     convolution *adjoint = NULL;
     deconv_status status = DECONV_OK;
 
     *plan = NULL;
-    TRY(convolution_create(&task, op->weight[1]->data, &adjoint));
+    TRY(plan_task(op, window_task(op, &w->out, &w->in, w->count), &adjoint));
     *plan = adjoint;
 done:
     return status;
@@ -429,6 +449,7 @@ const op_class op_conv = {
     .max_in = 3,
     .max_out = 1,
     .weights = 1u << 1 | 1u << 2,
+    .packs = 1u << 1,
     .state_size = sizeof(conv),
     .init = conv_read,
     .shape = conv_shape,

@@ -12,6 +12,7 @@ typedef struct conv {
     spatial windows;
     conv_problem problem;
     convolution *forward, *adjoint; /* NULL until planned */
+    bool reads_weights;             /* some plan does, as they are */
 } conv;
 
 /* Attributes, the kernel's size and the groups of weights (K, C/G, ...). */

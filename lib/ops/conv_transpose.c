@@ -168,6 +168,7 @@ const op_class op_conv_transpose = {
     .max_in = 3,
     .max_out = 1,
     .weights = 1u << 1 | 1u << 2,
+    .packs = 1u << 1,
     .state_size = sizeof(conv_transpose),
     .init = conv_transpose_init,
     .shape = conv_transpose_shape,

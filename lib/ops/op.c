@@ -28,6 +28,7 @@ static deconv_status copy_lists(op *op, const deconv_attr *attrs, const shape *i
     TRY_ALLOC(op->constant, op->ctx, (size_t)op->n_in + 1);
     TRY_ALLOC(op->is_weight, op->ctx, (size_t)op->n_in + 1);
     TRY_ALLOC(op->weight, op->ctx, (size_t)op->n_in + 1);
+    TRY_ALLOC(op->uses, op->ctx, (size_t)op->n_in + 1);
     TRY_ALLOC(op->out_shape, op->ctx, (size_t)op->n_out + 1);
     TRY_ALLOC(op->in_block, op->ctx, (size_t)op->n_in + 1);
     TRY_ALLOC(op->out_block, op->ctx, (size_t)op->n_out + 1);
@@ -127,11 +128,40 @@ static deconv_status named(const op *op, deconv_status status)
     return status;
 }
 
+const tensor *op_weight(const op *op, int input)
+{
+    return op->weight[input] ? op->weight[input]->data : NULL;
+}
+
+deconv_status op_use_weight(op *op, int input)
+{
+    deconv_status status = DECONV_OK;
+
+    if (op->weight[input] && !op->uses[input]) {
+        TRY(weight_use(op->weight[input]));
+        op->uses[input] = true;
+    }
+done:
+    return status;
+}
+
+void op_leave_weight(op *op, int input)
+{
+    if (op->uses[input])
+        weight_leave(op->weight[input]);
+    op->uses[input] = false;
+}
+
 deconv_status op_plan(op *op)
 {
     deconv_status status = DECONV_OK;
 
-    if (!op->planned && op->class->plan)
+    if (op->planned)
+        goto done;
+    for (int i = 0; i < op->n_in; i++)
+        if (i >= 32 || !(op->class->packs >> i & 1))
+            TRY(op_use_weight(op, i));
+    if (op->class->plan)
         TRY(named(op, op->class->plan(op)));
     op->planned = true;
 done:
@@ -159,7 +189,10 @@ void op_free(op *op)
     mem_free(op->ctx, op->in_shape);
     mem_free(op->ctx, op->out_shape);
     mem_free(op->ctx, (void *)op->constant);
-    mem_free(op->ctx, (void *)op->weight);
+    for (int i = 0; op->uses && i < op->n_in; i++)
+        op_leave_weight(op, i);
+    mem_free(op->ctx, op->weight);
+    mem_free(op->ctx, op->uses);
     mem_free(op->ctx, op->is_weight);
     mem_free(op->ctx, op->in_block);
     mem_free(op->ctx, op->out_block);

@@ -6,6 +6,7 @@
 
 #include "../scratch.h"
 #include "../tensor.h"
+#include "../weight.h"
 #include "../window.h"
 
 /* A box of elements of one tensor, from inclusive, to exclusive, in every dimension (the batch
@@ -66,6 +67,8 @@ struct op_class {
     int min_in, max_in;
     int max_out;
     uint32_t weights; /* bit i: input i must be a constant (weights, slopes, shapes) */
+    uint32_t
+        packs; /* bit i: of constant input i plans read packed copies, and use it to make them */
     size_t state_size;
 
     /* Reads attributes and constants into op->state (zeroed, state_size bytes). Refuses what is not
@@ -144,8 +147,8 @@ struct op {
     shape *out_shape;             /* [n_out] */
     const host_tensor **constant; /* [n_in]; non-NULL for inputs whose value is known on the host */
     bool *is_weight;              /* [n_in] never carries a signal: a constant of the graph */
-    const tensor *
-        *weight;      /* [n_in] a constant on the device, known before the first run; else NULL */
+    weight **weight;              /* [n_in] a float constant for the device; else NULL */
+    bool *uses;       /* [n_in] which of them it uses: those of the others a pass may not have */
     scratch *scratch; /* shared with the operators of the same network */
     int *in_block;    /* [n_in] layout of each input and its signal: 1 unless the graph says more */
     int *out_block;   /* [n_out] */
@@ -169,14 +172,21 @@ deconv_status op_create(deconv_ctx *ctx, const char *type, const char *name, int
                         const deconv_attr *attrs, size_t attr_count, int n_in,
                         const shape *in_shape, const host_tensor *const *constant,
                         const bool *is_weight, int n_out, op **out);
-/* Plan once; later calls do nothing. op->weight and op->scratch are set by then. */
+/* Plan once; later calls do nothing. op->weight and op->scratch are set by then; the weights come
+ * to the device. */
 deconv_status op_plan(op *op);
 deconv_status op_plan_inverse(op *op);
 void op_free(op *op);
+/* What input `input` of a pass is where it is constant; NULL: not on the device. */
+const tensor *op_weight(const op *op, int input);
 
 /* ---- For those who write operators ---- */
 
 bool op_has_input(const op *op, int input);
+
+/* For plans that pack a weight: brings it to the device, and lets go of it. */
+deconv_status op_use_weight(op *op, int input);
+void op_leave_weight(op *op, int input);
 
 /* Attributes by name. A missing one gives the default; one of the wrong type is an error. */
 deconv_status attr_int(const op *op, const char *name, int64_t otherwise, int64_t *out);

@@ -15,6 +15,7 @@ typedef struct net_case {
     report *r;
     attr_list attrs;
     host_tensor host[REF_MAX_IN];
+    weight weight[REF_MAX_IN];
     op *op;
     scratch scratch;
     buffer *kept;
@@ -81,12 +82,15 @@ static bool open_op(net_case *n)
               "op_create");
 }
 
-/* Planned as a graph does it: constants are on the device by then. */
+/* Planned as a graph does it: constants come to the device as the operator wants them there. */
 static bool plan_op(net_case *n)
 {
     n->op->scratch = &n->scratch;
-    for (int i = 0; i < n->op->n_in; i++)
-        n->op->weight[i] = n->host[i].f ? n->in[i] : NULL;
+    for (int i = 0; i < n->op->n_in; i++) {
+        n->weight[i] = (weight){.ctx = n->ctx, .name = "a weight", .host = &n->host[i]};
+        n->weight[i].keep_host = true;
+        n->op->weight[i] = n->host[i].f ? &n->weight[i] : NULL;
+    }
     return ok(n, op_plan(n->op), "op_plan") && ok(n, op_plan_inverse(n->op), "op_plan_inverse");
 }
 
@@ -101,7 +105,7 @@ static bool open_case(net_case *n)
     if (keep && !ok(n, buffer_create(n->ctx, keep, "switches", &n->kept), "switches"))
         return false;
     for (int i = 0; i < c->n_in; i++)
-        if (c->in[i].given && !upload(n, &c->in[i], &n->in[i]))
+        if (c->in[i].given && !n->host[i].f && !upload(n, &c->in[i], &n->in[i]))
             return false;
     for (int o = 0; o < c->n_out; o++)
         if (!blank(n, &c->out[o], &n->out[o]) || !upload(n, &c->R[o], &n->R[o]))
@@ -117,6 +121,7 @@ static void close_case(net_case *n)
     for (int i = 0; i < REF_MAX_IN; i++) {
         deconv_tensor_destroy(n->in[i]);
         deconv_tensor_destroy(n->S[i]);
+        weight_free(&n->weight[i]);
         free(n->host[i].f);
     }
     for (int o = 0; o < REF_MAX_OUT; o++) {
@@ -136,11 +141,19 @@ static bool compare(net_case *n, tensor *is, const ref_tensor *should, int64_t t
     return same;
 }
 
+/* Input `i` of a pass. */
+static const tensor *operand(const net_case *n, int i)
+{
+    return n->op->is_weight[i] ? op_weight(n->op, i) : n->in[i];
+}
+
 static bool check_forward(net_case *n, bool keep)
 {
-    op_pass pass = {
-        .in = (const tensor *const *)n->in, .out = n->out, .kept = keep ? n->kept : NULL};
+    const tensor *in[REF_MAX_IN] = {NULL};
+    op_pass pass = {.in = in, .out = n->out, .kept = keep ? n->kept : NULL};
 
+    for (int i = 0; i < n->op->n_in; i++)
+        in[i] = operand(n, i);
     if (!ok(n, n->op->class->forward(n->op, &pass), "forward in a network") ||
         !ok(n, device_wait(n->ctx), "forward in a network"))
         return false;
@@ -157,7 +170,8 @@ static uint32_t narrow(net_case *n, const way_back *way, const tensor **in, tens
     uint32_t keeps = class->keeps ? class->keeps(n->op, way->rule, way->flags) : 0;
 
     for (int i = 0; i < n->c->n_in; i++)
-        in[i] = n->op->is_weight[i] || keeps & KEEP_INPUT(i) ? n->in[i] : NULL;
+        in[i] = i < n->op->n_in && (n->op->is_weight[i] || keeps & KEEP_INPUT(i)) ? operand(n, i)
+                                                                                  : NULL;
     for (int o = 0; o < n->c->n_out; o++)
         out[o] = keeps & KEEP_OUTPUT(o) ? n->out[o] : NULL;
     return keeps;

@@ -54,6 +54,54 @@ static void bad_ranges_are_refused(void **state)
     assert_null(none);
 }
 
+/* Both ways: in the device's memory, where that is the host's, and through a copy. */
+static void views_show_and_change_a_part(void **state)
+{
+    deconv_ctx *ctx = ((fixture *)*state)->ctx;
+    device *d = ctx_device(ctx);
+    const bool host_memory = d->limits.host_memory;
+
+    for (int round = 0; round < 3; round++) {
+        kernel *k = probe(ctx, "", "ramp");
+        float out[COUNT], *at;
+        buffer_view v;
+        buffer *b;
+
+        d->limits.host_memory = host_memory && round != 1;
+        buffers_set_guards(ctx, round == 2 ? 64 : 0);
+        OK(ctx, buffer_create(ctx, sizeof out, "ramp", &b));
+        OK(ctx, run_ramp(k, b, COUNT, 0.5f));
+        OK(ctx, buffer_view_open(ctx, b, 40, 80, VIEW_READ, &v));
+        assert_int_equal(v.mapped, d->limits.host_memory);
+        at = v.at;
+        for (int i = 0; i < 20; i++)
+            assert_true(at[i] == 2.0f * (float)(i + 13) + 0.5f);
+        OK(ctx, buffer_view_close(&v));
+        OK(ctx, buffer_view_close(&v));
+        OK(ctx, buffer_view_open(ctx, b, 40, 80, VIEW_WRITE, &v));
+        at = v.at;
+        for (int i = 0; i < 20; i++)
+            at[i] = (float)-i;
+        OK(ctx, buffer_view_close(&v));
+        OK(ctx, buffer_view_open(ctx, b, 0, 8, VIEW_READ, &v));
+        buffer_view_drop(&v);
+        buffer_view_drop(&v);
+        OK(ctx, buffer_read(ctx, b, 0, sizeof out, out));
+        for (int i = 0; i < COUNT; i++)
+            assert_true(out[i] ==
+                        (i >= 10 && i < 30 ? (float)(10 - i) : 2.0f * (float)(i + 3) + 0.5f));
+        expect_message(ctx, buffer_view_open(ctx, b, 4, sizeof out, VIEW_READ, &v),
+                       DECONV_ERROR_INVALID, "400 bytes at 4 of ramp");
+        expect_message(ctx, buffer_view_open(ctx, b, 4, 0, VIEW_READ, &v), DECONV_ERROR_INVALID,
+                       "ramp");
+        OK(ctx, buffer_view_close(&v));
+        OK(ctx, buffers_check_guards(ctx));
+        buffer_free(b);
+        kernel_free(k);
+    }
+    buffers_set_guards(ctx, 0);
+}
+
 static void too_large_is_refused_with_both_sizes(void **state)
 {
     deconv_ctx *ctx = ((fixture *)*state)->ctx;
@@ -549,6 +597,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(buffers_copy_and_fill),
         TEST(bad_ranges_are_refused),
+        TEST(views_show_and_change_a_part),
         TEST(too_large_is_refused_with_both_sizes),
         TEST(limits_agree_with_the_device),
         TEST(guards_find_stray_writes),
