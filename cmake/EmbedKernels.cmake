@@ -1,8 +1,9 @@
 # Puts OpenCL sources into the library as arrays of bytes: a string literal has a length limit and
 # needs escaping, an array has neither.
 #
-#   embed_kernels(SOURCES FOLDER)   sets SOURCES to the C files to compile for FOLDER/*.cl. Editing a
-#                                   .cl file rebuilds its C file; adding or removing one reconfigures.
+#   embed_kernels(SOURCES FOLDER)   sets SOURCES to the C files to compile for FOLDER/*.cl and for
+#                                   what these include, FOLDER/*.h. Editing one rebuilds its C file;
+#                                   adding or removing one reconfigures.
 #
 # The file is also the script that writes one C file: cmake -DINPUT=.. -DOUTPUT=.. -DSYMBOL=.. -P it.
 
@@ -25,7 +26,7 @@ endif()
 set(EMBED_KERNELS_SCRIPT ${CMAKE_CURRENT_LIST_FILE})
 
 function(embed_kernels out folder)
-    file(GLOB kernels CONFIGURE_DEPENDS ${folder}/*.cl)
+    file(GLOB kernels CONFIGURE_DEPENDS ${folder}/*.cl ${folder}/*.h)
     set(target_folder ${CMAKE_CURRENT_BINARY_DIR}/kernels)
     set(declarations "")
     set(entries "")

@@ -1,11 +1,11 @@
-/* What the algorithms with lanes across channels share (cl/conv_blocked.cl): the task as their
- * kernels see it, packed weights, packed sources, the split of the work. */
+/* What the algorithms with lanes across channels share (cl/conv_blocked.cl and others): the task as
+ * their kernels see it, packed weights, packed sources, the split of the work. */
 #ifndef DECONV_LIB_CONV_BLOCKED_H
 #define DECONV_LIB_CONV_BLOCKED_H
 
 #include "task.h"
 
-/* As cl/conv_blocked.cl and cl/conv_pack.cl declare it, field for field. */
+/* As cl/conv_shape.h declares it, field for field. */
 typedef struct blocked_shape {
     phase_axis y, x;
     int32_t batch, groups, blocks;
@@ -34,7 +34,7 @@ typedef struct tiling {
     int chunk;      /* taps between whose sums all channels are added; INT_MAX: all taps */
 } tiling;
 
-/* Taps that cl/conv_blocked.cl works out at a time. */
+/* Taps that cl/conv_tile.h works out at a time. */
 #define BLOCKED_TAPS 32
 
 /* Below this many source channels lanes would be mostly padding: they are read one by one. */

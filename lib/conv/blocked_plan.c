@@ -206,7 +206,7 @@ static deconv_status create_kernels(blocked_plan *plan)
     const conv_task *t = &plan->task;
     const tiling *g = &plan->tiling;
     deconv_status status = DECONV_OK;
-    char packing[32], options[96];
+    char packing[32], options[96], source[32];
 
     snprintf(packing, sizeof packing, "-DLANES=%d", g->lanes);
     snprintf(options, sizeof options, "-DLANES=%d -DTILE=%d -D%s=%d", g->lanes, g->tile,
@@ -214,7 +214,8 @@ static deconv_status create_kernels(blocked_plan *plan)
     TRY(kernel_create(t->ctx, "conv_pack.cl", packing, "pack_weights", &plan->pack_weights));
     if (!source_is_ready(t, g))
         TRY(source_kernel(t, g, &plan->pack_source));
-    TRY(kernel_create(t->ctx, "conv_blocked.cl", options, g->kernel, &plan->compute));
+    snprintf(source, sizeof source, "%s.cl", g->kernel);
+    TRY(kernel_create(t->ctx, source, options, g->kernel, &plan->compute));
 done:
     return status;
 }

@@ -1,5 +1,5 @@
 /* Depthwise convolution for CPU devices: one channel in each group, lanes across the groups
- * (cl/conv_blocked.cl, conv_depthwise). */
+ * (cl/conv_depthwise.cl). */
 #include "blocked.h"
 
 /* Share of peak, measured on PoCL: every multiply-add loads its source. */

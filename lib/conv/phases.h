@@ -8,7 +8,7 @@
 
 /* One axis of a phase. Position u of the phase is first + u step of dst; its tap m reads src at
  * src_first + u src_step + m tap_step, with the kernel's tap weight_first + m weight_step. As
- * cl/conv_blocked.cl declares it, field for field. */
+ * cl/conv_shape.h declares it, field for field. */
 typedef struct phase_axis {
     int32_t first, step, count;
     int32_t src_step, src_first;

@@ -69,6 +69,9 @@ deconv_status device_failed(device *device, cl_int code, bool waited, const char
         }                                                                                          \
     } while (0)
 
+/* source.c: the text of cl/NAME with what it includes; mem_free() it. */
+deconv_status source_read(device *device, const char *name, char **text, size_t *size);
+
 /* program.c */
 deconv_status program_get(device *device, const char *source, const char *options, cl_program *out);
 void programs_free(device *device);

@@ -1,8 +1,7 @@
 /* Programs: one per source file and options, built at first use and kept by the device until it is
  * closed. program_cache.c keeps them from one process to the next.
  *
- *   Source   cl/NAME as embedded in the library; a file of that name in $DECONV_KERNEL_DIR, read
- *            when the program is built, goes before it.
+ *   Source   source.c finds it and puts in what it includes.
  *
  *   Options  "-cl-std=CL1.2" and the caller's; nothing that loosens floating-point arithmetic.
  *
@@ -21,12 +20,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "../file.h"
 #include "device.h"
-#include "embedded.h"
 
 #define STANDARD      "-cl-std=CL1.2"
-#define SOURCE_LIMIT  ((size_t)4 << 20)
 #define LOG_EXCERPT   4 /* lines of a build log that go into the message */
 #define EXCERPT_BYTES 480
 
@@ -40,53 +36,13 @@ typedef struct program {
 typedef struct build {
     const char *source, *options; /* as the caller has them */
     char *flags;                  /* what the compiler gets */
-    uint8_t *text;
+    char *text;
     size_t text_size;
     char *key;
     size_t key_size;
 } build;
 
-/* ---- Source and key ---- */
-
-static deconv_status read_override(device *d, const char *name, uint8_t **text, size_t *size)
-{
-    char *path = mem_printf(d->ctx, "%s/%s", d->kernel_dir, name);
-    char why[256] = "";
-    deconv_status status;
-
-    if (!path)
-        return DECONV_ERROR_NO_MEMORY;
-    status = file_try_read(d->ctx, path, SOURCE_LIMIT, text, size, why, sizeof why);
-    if (status == DECONV_OK)
-        log_line(d->ctx, DECONV_LOG_INFO, "kernel source %s", path);
-    else if (status != DECONV_ERROR_NOT_FOUND)
-        error_set(d->ctx, status, "%s: %s", path, why);
-    mem_free(d->ctx, path);
-    return status;
-}
-
-static deconv_status read_source(device *d, const char *name, uint8_t **text, size_t *size)
-{
-    const embedded_kernel *e = embedded_kernels;
-    deconv_status status = DECONV_OK;
-
-    if (d->kernel_dir) {
-        status = read_override(d, name, text, size);
-        if (status != DECONV_ERROR_NOT_FOUND)
-            goto done;
-        status = DECONV_OK;
-    }
-    while (e->name && strcmp(e->name, name) != 0)
-        e++;
-    if (!e->name)
-        FAIL(d->ctx, DECONV_ERROR_NOT_FOUND, "there is no kernel source cl/%s in the library%s%s",
-             name, d->kernel_dir ? " nor in " : "", d->kernel_dir ? d->kernel_dir : "");
-    TRY_ALLOC(*text, d->ctx, *e->size + 1);
-    memcpy(*text, e->text, *e->size);
-    *size = *e->size;
-done:
-    return status;
-}
+/* ---- Key ---- */
 
 static deconv_status make_key(device *d, build *b)
 {
@@ -210,10 +166,10 @@ static deconv_status build_failed(device *d, const build *b, cl_program object, 
 
 static deconv_status from_source(device *d, const build *b, cl_program *out)
 {
-    const char *text = (const char *)b->text;
     cl_int code;
 
-    *out = d->api.CreateProgramWithSource(d->context, 1, &text, &b->text_size, &code);
+    *out = d->api.CreateProgramWithSource(d->context, 1, (const char *[]){b->text}, &b->text_size,
+                                          &code);
     if (!*out)
         return cl_failed(d->ctx, code, "clCreateProgramWithSource", "%s, %zu bytes", b->source,
                          b->text_size);
@@ -246,7 +202,7 @@ static deconv_status build_program(device *d, const char *source, const char *op
     bool cached;
     deconv_status status;
 
-    TRY(read_source(d, source, &b.text, &b.text_size));
+    TRY(source_read(d, source, &b.text, &b.text_size));
     b.flags = mem_printf(d->ctx, "%s%s%s", STANDARD, options[0] ? " " : "", options);
     if (!b.flags) {
         status = DECONV_ERROR_NO_MEMORY;

@@ -462,6 +462,33 @@ static void bad_sources_are_reported(void **state)
     kernel_free(k);
 }
 
+/* Included sources are part of the text, and of what a cached binary depends on. */
+static void sources_include_others(void **state)
+{
+    fixture *f = *state;
+    kernel *k = NULL;
+
+    write_kernel(f, "outer.cl",
+                 "#include \"middle.h\"\n__kernel void x(__global float *y)\n"
+                 "{\n    y[0] = VALUE;\n}\n");
+    write_kernel(f, "middle.h", "#define ONE 1.0f\n  #include \"not at the start\"\n");
+    expect_message(f->ctx, kernel_create(f->ctx, "outer.cl", "", "x", &k), DECONV_ERROR_DEVICE,
+                   "outer.cl");
+    write_kernel(f, "middle.h", "#define ONE 1.0f\n#include \"inner.h\"\n");
+    expect_message(f->ctx, kernel_create(f->ctx, "outer.cl", "", "x", &k), DECONV_ERROR_NOT_FOUND,
+                   "cl/inner.h");
+    write_kernel(f, "inner.h", "#define VALUE (2.0f * ONE)");
+    OK(f->ctx, kernel_create(f->ctx, "outer.cl", "", "x", &k));
+    kernel_free(k);
+    write_kernel(f, "middle.h", "#include \"middle.h\"\n");
+    expect_message(f->ctx, kernel_create(f->ctx, "outer.cl", "-DN=2", "x", &k), DECONV_ERROR_FORMAT,
+                   "cl/middle.h is included in itself");
+    write_kernel(f, "middle.h", "#include \"inner.h\n");
+    expect_message(f->ctx, kernel_create(f->ctx, "outer.cl", "-DN=2", "x", &k), DECONV_ERROR_FORMAT,
+                   "cl/middle.h: cannot read");
+    assert_null(k);
+}
+
 /* ---- One context, several threads ---- */
 
 static void *run_ramps(void *user)
@@ -611,6 +638,7 @@ int main(void)
         TEST(bad_arguments_are_reported_at_launch),
         TEST(bad_launches_name_kernel_and_sizes),
         TEST(bad_sources_are_reported),
+        TEST(sources_include_others),
         TEST(threads_share_a_context),
         TEST(profile_counts_launches),
         TEST(every_allocation_may_fail),

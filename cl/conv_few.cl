@@ -1,0 +1,110 @@
+/* Convolution for CPU devices to results of few channels, where lanes across dst would idle, both
+ * directions: as conv_blocked.cl, but lanes run across the channels of src and are added up at the
+ * end.
+ *
+ *   w  [chunk of taps][C/LANES][taps of the chunk][CHANNELS][LANES]
+ *
+ *   LANES     16 or 8: floats in a vector register
+ *   TILE      positions: CHANNELS * TILE sums are in registers
+ *   CHANNELS  of dst, 1 to 4
+ */
+#include "lanes.h"
+#include "conv_shape.h"
+#include "conv_tile.h"
+
+/* How many positions ahead the source is asked for: the kernel waits for memory otherwise, as it
+ * does little with each value. */
+#define AHEAD 8
+
+/* The lanes of a vector added up in a fixed order. */
+static float across(VEC v)
+{
+#if LANES == 16
+    const float8 v8 = v.lo + v.hi;
+#else
+    const float8 v8 = v;
+#endif
+    const float4 v4 = v8.lo + v8.hi;
+    const float2 v2 = v4.lo + v4.hi;
+
+    return v2.x + v2.y;
+}
+
+/* One block of channels of one tap, READ the vector of position t of a tile. */
+#define MULTIPLY_FEW(READ)                                                                         \
+    {                                                                                              \
+        __global const float *wt = wc + taps.tap[k] * CHANNELS * LANES;                            \
+        VEC weight[CHANNELS];                                                                      \
+                                                                                                   \
+        EACH(c, CHANNELS) weight[c] = LOAD(c, wt);                                                 \
+        EACH(t, TILE)                                                                              \
+        {                                                                                          \
+            const VEC v = READ;                                                                    \
+                                                                                                   \
+            EACH(c, CHANNELS) sum[c][t] = fma(v, weight[c], sum[c][t]);                            \
+        }                                                                                          \
+    }
+
+/* Sums run over chunks of taps, block of channels, tap. */
+__kernel void conv_few(__global const float *restrict src, __global const float *restrict w,
+                       __global const float *restrict bias, __global const float *restrict add,
+                       __global float *restrict dst, __global const float *restrict zeros,
+                       const blocked_shape s)
+{
+    const int tile_from = (int)get_global_id(0) * s.tiles;
+    const int tile_to =
+        min(tile_from + s.tiles, (s.batch * s.y.count * s.x.count + TILE - 1) / TILE);
+    const int all_taps = s.y.taps * s.x.taps;
+    const size_t apart = s.dst_block > 1 ? 1 : (size_t)s.dst_h * s.dst_w; /* channels of dst */
+    position at = position_of(&s, tile_from);
+    tile_taps taps;
+
+    taps.first = -1;
+    for (int tile = tile_from; tile < tile_to; tile++) {
+        __global const float *wc = w + s.weight_offset;
+        __global const float *from[TILE];
+        tile_places places;
+        VEC sum[CHANNELS][TILE];
+
+        find_places(&s, &at, LANES, &places);
+        EACH(c, CHANNELS) EACH(t, TILE) sum[c][t] = (VEC)0.0f;
+        EACH(t, TILE) from[t] = src + places.from[t];
+        for (int first = 0; first < all_taps; first += TAPS) {
+            long plane = 0;
+
+            find_taps(&s, &places, first, &taps);
+            for (int block = 0; block < s.blocks; block++) {
+                if (places.inside) {
+                    for (int k = 0; k < taps.count; k++) {
+                        const long along = plane + taps.shift[k];
+
+                        __builtin_prefetch(from[TILE - 1] + along + AHEAD * LANES);
+                        MULTIPLY_FEW(LOAD(0, from[t] + along))
+                    }
+                } else {
+                    for (int k = 0; k < taps.count; k++) {
+                        const int *read = taps.at + k * TILE;
+
+                        MULTIPLY_FEW(LOAD(0, read[t] < 0 ? zeros : src + plane + read[t]))
+                    }
+                }
+                plane += s.src_plane;
+                wc += min(TAPS, all_taps - first) * CHANNELS * LANES;
+            }
+        }
+        EACH(t, TILE)
+        {
+            if (t < places.count) {
+                for (int c = 0; c < CHANNELS; c++) {
+                    const size_t to = places.to[t] + c * apart;
+                    const float value =
+                        across(sum[c][t]) + (bias ? bias[c] : 0.0f) + (add ? add[to] : 0.0f);
+
+                    dst[to] = s.relu && value <= 0.0f ? 0.0f : value;
+                }
+                for (int c = CHANNELS; c < s.dst_block; c++)
+                    dst[places.to[t] + c] = 0.0f;
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+/* Where the positions of a tile read and write, for the convolutions with lanes across channels.
+ * Needs TILE, lanes.h and conv_shape.h.
+ *
+ * A direction is a set of phases (lib/conv/phases.h): the positions of dst that are `step` apart
+ * see the same taps, so each phase is a dense convolution. The forward direction has one, the
+ * adjoint of stride s has s*s. A tile is TILE positions of a phase, counted through rows and
+ * images: no row is too short for it.
+ */
+
+/* Taps that are worked out at a time; lib/conv/blocked.h has the same. */
+#define TAPS 32
+
+/* Position u of row v of a phase, in an image. */
+typedef struct {
+    int u, v, image;
+} position;
+
+typedef struct {
+    int count;            /* positions that exist; the last one stands in for the others */
+    int row;              /* they are neighbours in a row of dst */
+    int inside;           /* every tap of every one meets src */
+    int y[TILE], x[TILE]; /* where the first tap reads; only where not all is inside */
+    int from[TILE];       /* the same in floats from the start of src */
+    int to[TILE];         /* floats from the start of dst */
+} tile_places;
+
+static position position_of(const blocked_shape *s, int tile)
+{
+    const int row = tile * TILE / s->x.count;
+    position p;
+
+    p.u = tile * TILE - row * s->x.count;
+    p.v = row % s->y.count;
+    p.image = row / s->y.count;
+    return p;
+}
+
+static void next_row(const blocked_shape *s, position *p)
+{
+    p->u = 0;
+    if (++p->v == s->y.count) {
+        p->v = 0;
+        p->image++;
+    }
+}
+
+/* The tile that starts at *at, which moves on; src has `pos` floats for each position. */
+static void find_places(const blocked_shape *s, position *at, int pos, tile_places *p)
+{
+    const int high = (s->y.taps - 1) * s->y.tap_step, wide = (s->x.taps - 1) * s->x.tap_step;
+    const int y = s->y.src_first + at->v * s->y.src_step;
+    const int x = s->x.src_first + at->u * s->x.src_step;
+    const int past = s->x.count - at->u; /* positions to the end of the row */
+
+    p->count = TILE;
+    p->row = past >= TILE && s->x.step == 1;
+    p->inside = y >= 0 && y + high < s->src_h && x >= 0 &&
+                x + (TILE - 1) * s->x.src_step + wide < s->src_w && past >= TILE;
+    if (p->inside) {
+        const int from = at->image * s->src_image + (y * s->src_w + x) * pos;
+        const int to =
+            s->dst_from + at->image * s->dst_image +
+            ((s->y.first + at->v * s->y.step) * s->dst_w + s->x.first + at->u * s->x.step) *
+                s->dst_block;
+
+        EACH(t, TILE)
+        {
+            p->from[t] = from + t * s->x.src_step * pos;
+            p->to[t] = to + t * s->x.step * s->dst_block;
+        }
+        at->u += TILE;
+        if (past == TILE)
+            next_row(s, at);
+        return;
+    }
+    p->inside = 1;
+    for (int t = 0; t < TILE; t++) {
+        const int last = t > 0 && at->image == s->batch; /* there is no position any more */
+        const int row = last ? p->y[t - 1] : s->y.src_first + at->v * s->y.src_step;
+        const int column = last ? p->x[t - 1] : s->x.src_first + at->u * s->x.src_step;
+
+        p->y[t] = row;
+        p->x[t] = column;
+        p->inside &=
+            (row >= 0) & (row + high < s->src_h) & (column >= 0) & (column + wide < s->src_w);
+        if (last) {
+            p->from[t] = p->from[t - 1];
+            continue;
+        }
+        p->from[t] = at->image * s->src_image + (row * s->src_w + column) * pos;
+        p->to[t] = s->dst_from + at->image * s->dst_image +
+                   ((s->y.first + at->v * s->y.step) * s->dst_w + s->x.first + at->u * s->x.step) *
+                       s->dst_block;
+        p->count = t + 1;
+        if (++at->u == s->x.count)
+            next_row(s, at);
+    }
+}
+
+/* The tiles, group and items of a work-item. */
+#define WORK                                                                                       \
+    const int ranges = (s.items + s.range - 1) / s.range;                                          \
+    const int group = (int)get_global_id(1) / ranges;                                              \
+    const int item_from = (int)get_global_id(1) % ranges * s.range;                                \
+    const int item_to = min(item_from + s.range, s.items);                                         \
+    const int tile_from = (int)get_global_id(0) * s.tiles;                                         \
+    const int tile_to =                                                                            \
+        min(tile_from + s.tiles, (s.batch * s.y.count * s.x.count + TILE - 1) / TILE);             \
+    const int all_taps = s.y.taps * s.x.taps;                                                      \
+    position at = position_of(&s, tile_from)
+
+/* Taps first.. of a phase as a tile meets them. */
+typedef struct {
+    int first, inside; /* what is worked out: chunk and kind of tile; first = -1: nothing */
+    int count;         /* taps that meet src */
+    int tap[TAPS];     /* which of the chunk they are */
+    int shift[TAPS];   /* floats from where the first tap reads */
+    int at[TAPS *
+           TILE]; /* where each position reads; -1: past the border; not where all is inside */
+} tile_taps;
+
+static void find_taps(const blocked_shape *s, const tile_places *p, int first, tile_taps *taps)
+{
+    const int last = min(first + TAPS, s->y.taps * s->x.taps);
+    int i = first / s->x.taps, j = first - i * s->x.taps, n = 0;
+
+    if (taps->first == first && taps->inside && p->inside)
+        return;
+    taps->first = first;
+    taps->inside = p->inside;
+    for (int tap = first; tap < last; tap++) {
+        const int down = i * s->y.tap_step, right = j * s->x.tap_step;
+        const int shift = (down * s->src_w + right) * LANES;
+        int meets = p->inside;
+
+        for (int t = 0; t < TILE && !p->inside; t++) {
+            const int row = p->y[t] + down, column = p->x[t] + right;
+            const int inside = (row >= 0) & (row < s->src_h) & (column >= 0) & (column < s->src_w);
+
+            taps->at[n * TILE + t] = inside ? p->from[t] + shift : -1;
+            meets |= inside;
+        }
+        taps->tap[n] = tap - first;
+        taps->shift[n] = shift;
+        n += meets;
+        if (++j == s->x.taps) {
+            j = 0;
+            i++;
+        }
+    }
+    taps->count = n;
+}
