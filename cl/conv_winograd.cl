@@ -20,21 +20,9 @@
  *             2: 0, 1, -1 and infinity, for maps too small for tiles of 4
  *   TILE, KB  tiles and blocks of channels whose sums are in registers at a time
  */
-#define CAT_(a, b) a##b
-#define CAT(a, b)  CAT_(a, b)
-#define VEC        CAT(float, LANES)
-#define LOAD       CAT(vload, LANES)
-#define STORE      CAT(vstore, LANES)
-#define IVEC       CAT(int, LANES)
-#if LANES == 16
-#define LANE_NUMBERS (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
-#else
-#define LANE_NUMBERS (int8)(0, 1, 2, 3, 4, 5, 6, 7)
-#endif
-#define EACH(i, count) _Pragma("unroll") for (int i = 0; i < (count); i++)
+#include "lanes.h"
 
-#define N              (M + 2)
-#define POSITIONS      (N * N)
+#define N (M + 2)
 
 /* lib/conv/winograd.c has the same. */
 typedef struct {
@@ -297,13 +285,8 @@ __kernel void winograd_result(__global const float *restrict m, __global const f
     const size_t plane = s.dst_from + (size_t)block * s.dst_h * s.dst_w * LANES;
     VEC start = (VEC)0.0f;
 
-    if (bias) {
-        float lanes[LANES];
-
-        for (int l = 0; l < LANES; l++)
-            lanes[l] = block * LANES + l < s.dst_channels ? bias[block * LANES + l] : 0.0f;
-        start = LOAD(0, lanes);
-    }
+    if (bias)
+        start = load_part(bias + block * LANES, s.dst_channels - block * LANES);
     for (int tile = from; tile < to; tile++) {
         const tile_place p = place_of(&s, s.first + tile);
         __global const float *in = m + s.m_from + ((size_t)block * s.room + tile) * LANES;
