@@ -105,3 +105,45 @@ __kernel void clip_windows(__global float *signal, __global const int *restrict 
             cell[l] = 0.0f;
     }
 }
+
+/* Seed s of a batch, a cell of channel units[s] in its window. One work-item: one seed. */
+__kernel void plant_seeds(__global float *restrict signal, __global const int *restrict seeds,
+                          __global const int *restrict units, __global const float *restrict values,
+                          const window_frame f, const int count, const int planes, const int block)
+{
+    const int s = (int)get_global_id(0);
+
+    if (s >= count)
+        return;
+    const int row = seeds[4 * s + 1] * (1 - f.jump[0]) - f.offset[0];
+    const int column = seeds[4 * s + 2] * (1 - f.jump[1]) - f.offset[1];
+    const size_t plane = (size_t)s * planes + units[s] / block;
+
+    signal[((plane * f.size[0] + row) * f.size[1] + column) * block + units[s] % block] = values[s];
+}
+
+/* Windows out of whole maps [picture][planes][height][width][block] of the pictures that the seeds
+ * are of, `block` floats side by side; past the border stands the nearest cell. Work-items: rows,
+ * planes of all windows. */
+__kernel void cut_windows(__global const float *restrict from, __global float *restrict to,
+                          __global const int *restrict seeds, const window_frame f, const int count,
+                          const int planes, const int block, const int height, const int width)
+{
+    const int row = (int)get_global_id(0), z = (int)get_global_id(1);
+
+    if (row >= f.size[0] || z >= count * planes)
+        return;
+    const __global int *seed = seeds + 4 * (z / planes);
+    const int y = clamp(seed[1] * f.jump[0] + f.offset[0] + row, 0, height - 1);
+    const int left = seed[2] * f.jump[1] + f.offset[1];
+    __global const float *in =
+        from + (((size_t)seed[0] * planes + z % planes) * height + y) * width * block;
+    __global float *out = to + ((size_t)z * f.size[0] + row) * f.size[1] * block;
+
+    for (int i = 0; i < f.size[1]; i++) {
+        const int x = clamp(left + i, 0, width - 1);
+
+        for (int l = 0; l < block; l++)
+            out[i * block + l] = in[x * block + l];
+    }
+}

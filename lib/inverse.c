@@ -1,14 +1,11 @@
 /* The pass back through the graph. At a value with several consumers their signals are added before
  * its producer's own inverse (DESIGN, the inverse rules). Seeds and results are project.c's. */
-#include "inverse.h"
+#include "inverse_frames.h"
+#include "inverse_twin.h"
 
 #include "ops/strided_copy.h"
 
 #include <string.h>
-
-/* Memory for the signals of one batch of windows, where the budget allows: more of them at a time
- * are no faster. */
-#define WINDOW_MEMORY ((uint64_t)512 << 20)
 
 /* ---- Which values lie on the way ---- */
 
@@ -49,86 +46,17 @@ done:
     return status;
 }
 
-/* ---- Frames of windows ---- */
-
-static double area(const window_frame *f)
-{
-    return (double)f->size[0] * f->size[1];
-}
-
-static bool is_map(const graph_value *v)
-{
-    return v->shape.rank == 3 || v->shape.rank == 4;
-}
-
-/* The frames of node `n`'s signals: `out` is what its consumers left, and becomes the whole map
- * where the operator wants that, or where its windows of inputs would be larger than the map. */
-static bool frame_node(const inverse *way, const graph_node *node, window_frame *out,
-                       window_frame *in)
-{
-    const graph_value *y = &way->graph->value[node->out[0]], *x = &way->graph->value[node->in[0]];
-    const op *op = node->op;
-    window_frame whole_in;
-
-    if (!op->class->frame || node->n_out != 1 || !is_map(y) || !is_map(x))
-        return false;
-    *out = frame_clip(out, &y->shape);
-    whole_in = frame_whole(&x->shape);
-    if (op->class->frame(op, way->key.rule, way->key.flags, out, in) && area(in) <= area(&whole_in))
-        return true;
-    *out = frame_whole(&y->shape);
-    return op->class->frame(op, way->key.rule, way->key.flags, out, in);
-}
-
-/* Frames of every value on the way, and of what each node writes; *yes = false where some operator
- * takes no windows. */
-static deconv_status find_frames(const inverse *way, const bool *on_way, window_frame *frame,
-                                 window_frame *written, bool *yes)
-{
-    const graph *g = way->graph;
-    deconv_status status = DECONV_OK;
-    bool *reached = NULL;
-
-    TRY_ALLOC(reached, way->ctx, (size_t)g->n_value);
-    reached[way->key.from] = true;
-    frame[way->key.from] = (window_frame){.jump = {1, 1}, .size = {1, 1}};
-    *yes = is_map(&g->value[way->key.from]);
-    for (int n = g->value[way->key.from].producer; n >= 0 && *yes; n--) {
-        const graph_node *node = &g->node[n];
-        bool any = false;
-
-        for (int i = 0; i < node->n_out; i++)
-            any = any || (node->out[i] >= 0 && on_way[node->out[i]] && reached[node->out[i]]);
-        if (!any)
-            continue;
-        *yes = frame_node(way, node, &frame[node->out[0]], &written[n]);
-        for (int i = 0; i < node->n_in && *yes; i++) {
-            int v = node->in[i];
-
-            if (v < 0 || !on_way[v])
-                continue;
-            *yes = is_map(&g->value[v]);
-            frame[v] =
-                reached[v] ? frame_union(&frame[v], &written[n], &g->value[v].shape) : written[n];
-            reached[v] = true;
-        }
-    }
-done:
-    mem_free(way->ctx, reached);
-    return status;
-}
-
 /* ---- Planning ---- */
 
 typedef struct planner {
-    bool *on_way;          /* [n_value] */
-    bool *reached;         /* [n_value] a signal is there already */
-    int *root;             /* [n_value] value whose memory the signal uses */
-    int *senders;          /* [n_value] consumers on the way */
-    window_frame *written; /* [n_node] frame of what a node writes */
-    span *spans;           /* [n_value + what is delivered] */
-    int *extra_of;         /* value that each delivery goes to */
-    int *extra_node;       /* and the node it comes from */
+    bool *on_way;              /* [n_value] */
+    bool *reached;             /* [n_value] a signal is there already */
+    int *root;                 /* [n_value] value whose memory the signal uses */
+    int *senders;              /* [n_value] consumers on the way */
+    frames frames;             /* where the pass carries windows */
+    span *spans;               /* [n_value + what is delivered] */
+    int *extra_of;             /* value that each delivery goes to */
+    window_frame *extra_frame; /* and in which frame */
     int *extra_block;
     int n_extra;
 } planner;
@@ -146,17 +74,16 @@ static deconv_status start_planner(inverse *way, planner *p)
     TRY_ALLOC(p->reached, way->ctx, (size_t)g->n_value);
     TRY_ALLOC(p->root, way->ctx, (size_t)g->n_value);
     TRY_ALLOC(p->senders, way->ctx, (size_t)g->n_value);
-    TRY_ALLOC(p->written, way->ctx, (size_t)g->n_node);
+    TRY(frames_create(way->ctx, g, &p->frames));
     TRY_ALLOC(p->spans, way->ctx, (size_t)g->n_value + operands);
     TRY_ALLOC(p->extra_of, way->ctx, operands + 1);
-    TRY_ALLOC(p->extra_node, way->ctx, operands + 1);
+    TRY_ALLOC(p->extra_frame, way->ctx, operands + 1);
     TRY_ALLOC(p->extra_block, way->ctx, operands + 1);
-    TRY_ALLOC(way->frame, way->ctx, (size_t)g->n_value);
     for (int v = 0; v < g->n_value; v++)
         p->root[v] = v;
     TRY(find_way(way, p->on_way));
     if (way->key.windows)
-        TRY(find_frames(way, p->on_way, way->frame, p->written, &yes));
+        TRY(frames_find(way->ctx, g, &way->key, p->on_way, &p->frames, &yes));
     if (!yes)
         FAIL(way->ctx, DECONV_ERROR_UNSUPPORTED, "%s: no windows from here",
              g->value[way->key.from].name);
@@ -172,10 +99,10 @@ static void free_planner(deconv_ctx *ctx, planner *p)
     mem_free(ctx, p->reached);
     mem_free(ctx, p->root);
     mem_free(ctx, p->senders);
-    mem_free(ctx, p->written);
+    frames_free(ctx, &p->frames);
     mem_free(ctx, p->spans);
     mem_free(ctx, p->extra_of);
-    mem_free(ctx, p->extra_node);
+    mem_free(ctx, p->extra_frame);
     mem_free(ctx, p->extra_block);
 }
 
@@ -192,9 +119,14 @@ static bool is_native(const inverse *way, const planner *p, int n, int i)
 {
     const graph_node *node = &way->graph->node[n];
     int v = node->in[i];
+    window_frame written;
 
-    return node->op->in_block[i] == way->graph->value[v].block &&
-           (!way->key.windows || frame_equal(&way->frame[v], &p->written[n]));
+    if (node->op->in_block[i] != way->graph->value[v].block)
+        return false;
+    if (!way->key.windows)
+        return true;
+    written = frames_written(&p->frames, way->graph, n, i);
+    return frame_equal(&p->frames.value[v], &written);
 }
 
 /* The Relu below is done by the step that writes its only signal. */
@@ -238,7 +170,8 @@ static bool can_share(const inverse *way, const planner *p, const inverse_step *
         if (node->in[i] >= 0 && p->on_way[node->in[i]])
             return false;
     return y >= 0 && p->reached[y] && is_native(way, p, step->node, 0) &&
-           (!way->key.windows || frame_equal(&way->frame[x], &way->frame[y]));
+           (!way->key.windows || frame_equal(&p->frames.value[x], &p->frames.value[y]) ||
+            (frame_is_whole(&p->frames.value[x]) && frame_is_whole(&p->frames.value[y])));
 }
 
 /* Lifetimes of the signals that step `k` reads and writes. */
@@ -263,7 +196,8 @@ static void plan_step(const inverse *way, planner *p, int k)
             continue;
         if (p->reached[v] || !is_native(way, p, step->node, i)) {
             p->spans[g->n_value + p->n_extra] = (span){.first = k, .last = k};
-            p->extra_node[p->n_extra] = step->node;
+            if (way->key.windows)
+                p->extra_frame[p->n_extra] = frames_written(&p->frames, g, step->node, i);
             p->extra_block[p->n_extra] = node->op->in_block[i];
             p->extra_of[p->n_extra++] = v;
         }
@@ -337,41 +271,50 @@ static deconv_status plan_steps(inverse *way, planner *p)
         p->spans[g->n_value + e].name = g->value[p->extra_of[e]].name;
     for (int v = 0; v < g->n_value; v++)
         if (p->reached[v] && p->root[v] == v)
-            TRY(count_bytes(way, v, &way->frame[v], g->value[v].block, &p->spans[v].bytes));
+            TRY(count_bytes(way, v, &p->frames.value[v], g->value[v].block, &p->spans[v].bytes));
     for (int e = 0; e < p->n_extra; e++)
-        TRY(count_bytes(way, p->extra_of[e], &p->written[p->extra_node[e]], p->extra_block[e],
+        TRY(count_bytes(way, p->extra_of[e], &p->extra_frame[e], p->extra_block[e],
                         &p->spans[g->n_value + e].bytes));
 done:
     return status;
 }
 
-/* How many windows at a time: as many as are wanted, as far as memory and the kernels' ints go, in
- * rounds of about the same size. */
-static deconv_status choose_count(inverse *way)
+/* What a node's twin is made for; NULL: whole signals. */
+static const window_frame *twin_frame(const planner *p, int n)
 {
-    const device_limits *limits = device_limits_of(way->ctx);
-    uint64_t budget =
-        limits->global_memory / 8 < WINDOW_MEMORY ? limits->global_memory / 8 : WINDOW_MEMORY;
-    uint64_t each = 0, largest = 1;
-    int64_t most, rounds;
+    return p->frames.kind[n] == FRAME_TWIN ? &p->frames.written[n] : NULL;
+}
+
+/* Bytes for each window that the steps take besides the signals. */
+static uint64_t twins_bytes(const inverse *way, const planner *p)
+{
+    uint64_t most = 0;
+
+    for (int k = 0; k < way->n_step; k++) {
+        int n = way->step[k].node;
+        uint64_t bytes = 0;
+
+        if (!way->step[k].shares && p->frames.kind[n] != FRAME_OWN)
+            bytes = twin_bytes(way->graph, &way->graph->node[n], way->key.rule, way->key.flags,
+                               twin_frame(p, n));
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
+/* How many windows at a time; the storage then holds so many. */
+static void choose_count(inverse *way, const planner *p)
+{
+    uint64_t each = twins_bytes(way, p), largest = each > 1 ? each : 1;
 
     for (int i = 0; i < way->storage.count; i++) {
         each += way->storage.bytes[i];
         if (way->storage.bytes[i] > largest)
             largest = way->storage.bytes[i];
     }
-    most = (int64_t)(budget / (each ? each : 1));
-    if (most > (int64_t)(limits->max_allocation / largest))
-        most = (int64_t)(limits->max_allocation / largest);
-    if (most > (int64_t)(INT32_MAX / (largest / sizeof(float) + 1)))
-        most = (int64_t)(INT32_MAX / (largest / sizeof(float) + 1));
-    if (most < 1)
-        most = 1;
-    rounds = (way->key.windows + most - 1) / most;
-    way->count = (way->key.windows + rounds - 1) / rounds;
+    way->count = frames_count(way->ctx, &way->key, each, largest);
     for (int i = 0; i < way->storage.count; i++)
         way->storage.bytes[i] *= (size_t)way->count;
-    return DECONV_OK;
 }
 
 static deconv_status make_signal(const inverse *way, int v, const window_frame *frame, int block,
@@ -396,16 +339,16 @@ static deconv_status make_signals(inverse *way, const planner *p)
     way->storage.ctx = way->ctx;
     TRY(storage_plan(&way->storage, p->spans, g->n_value + p->n_extra));
     if (way->key.windows)
-        TRY(choose_count(way));
+        choose_count(way, p);
     TRY(storage_allocate(&way->storage, "signals"));
     TRY_ALLOC(way->signal, way->ctx, (size_t)g->n_value);
     TRY_ALLOC(way->extra, way->ctx, (size_t)p->n_extra + 1);
     for (int v = 0; v < g->n_value; v++)
         if (p->reached[v])
-            TRY(make_signal(way, v, &way->frame[v], g->value[v].block, p->spans[p->root[v]].slot,
-                            &way->signal[v]));
+            TRY(make_signal(way, v, &p->frames.value[v], g->value[v].block,
+                            p->spans[p->root[v]].slot, &way->signal[v]));
     for (int e = 0; e < p->n_extra; e++) {
-        TRY(make_signal(way, p->extra_of[e], &p->written[p->extra_node[e]], p->extra_block[e],
+        TRY(make_signal(way, p->extra_of[e], &p->extra_frame[e], p->extra_block[e],
                         p->spans[g->n_value + e].slot, &way->extra[e]));
         way->n_extra++;
     }
@@ -431,6 +374,8 @@ static deconv_status bind_input(inverse *way, const planner *p, inverse_step *st
         d->to = way->signal[v];
         d->add = written[v];
         d->plain = native;
+        if (way->key.windows)
+            d->frame = frames_written(&p->frames, g, step->node, i);
         if (!native)
             TRY(mover_create(way->ctx, g->value[v].shape.dim[1], node->op->in_block[i],
                              g->value[v].block, &d->mover));
@@ -480,7 +425,12 @@ static deconv_status plan_operators(inverse *way, const planner *p)
     if (way->key.windows) {
         TRY(buffer_create(way->ctx, (size_t)way->count * sizeof(window_seed), "seeds",
                           &way->seeds));
+        TRY(buffer_create(way->ctx, (size_t)way->count * sizeof(int32_t), "units", &way->units));
+        TRY(buffer_create(way->ctx, (size_t)way->count * sizeof(float), "seed values",
+                          &way->values));
         TRY(kernel_create(way->ctx, "layout.cl", "", "clip_windows", &way->clip));
+        TRY(kernel_create(way->ctx, "layout.cl", "", "plant_seeds", &way->plant));
+        TRY(mover_create(way->ctx, way->graph->value[way->key.to].shape.dim[1], 1, 1, &way->leave));
     }
     for (int k = 0; k < way->n_step; k++) {
         inverse_step *step = &way->step[k];
@@ -495,9 +445,14 @@ static deconv_status plan_operators(inverse *way, const planner *p)
         }
         step->windows = (windows){.count = way->count,
                                   .seeds = way->seeds,
-                                  .out = way->frame[node->out[0]],
-                                  .in = p->written[step->node]};
-        if (class->plan_windows)
+                                  .out = p->frames.value[node->out[0]],
+                                  .in = p->frames.written[step->node],
+                                  .spread = p->frames.spread[node->out[0]],
+                                  .units = way->units};
+        if (p->frames.kind[step->node] != FRAME_OWN)
+            TRY(twin_create(way->graph, node, way->key.rule, way->key.flags,
+                            twin_frame(p, step->node), &step->windows, &way->room, &step->twin));
+        else if (class->plan_windows)
             TRY(class->plan_windows(node->op, &step->windows, &step->windows.plan));
     }
     if (p->n_extra)
@@ -525,6 +480,8 @@ deconv_status inverse_create(deconv_trace *trace, const inverse_key *key, invers
     TRY(make_signals(way, &p));
     TRY(bind_steps(way, &p));
     TRY(plan_operators(way, &p));
+    way->frame = p.frames.value;
+    p.frames.value = NULL;
     *out = way;
     way = NULL;
 done:
@@ -539,6 +496,7 @@ static void free_step(inverse *way, inverse_step *step)
 
     if (step->windows.plan)
         node->op->class->release_windows(node->op, step->windows.plan);
+    twin_free(step->twin);
     for (int i = 0; step->delivery && i < node->n_in; i++)
         mover_release(&step->delivery[i].mover);
     mem_free(way->ctx, (void *)step->signal_out);
@@ -558,8 +516,13 @@ void inverse_free(inverse *way)
         deconv_tensor_destroy(way->extra[e]);
     kernel_free(way->add);
     kernel_free(way->clip);
+    kernel_free(way->plant);
     mover_release(&way->enter);
+    mover_release(&way->leave);
     buffer_free(way->seeds);
+    buffer_free(way->units);
+    buffer_free(way->values);
+    twin_room_free(&way->room);
     storage_free(&way->storage);
     mem_free(way->ctx, way->frame);
     mem_free(way->ctx, way->signal);
@@ -595,50 +558,90 @@ done:
 deconv_status inverse_takes_windows(const deconv_trace *trace, const inverse_key *key, bool *yes)
 {
     inverse way = {.ctx = trace->ctx, .graph = trace->graph, .key = *key};
-    size_t values = (size_t)trace->graph->n_value, nodes = (size_t)trace->graph->n_node;
-    window_frame *frame = NULL, *written = NULL;
     deconv_status status = DECONV_OK;
     bool *on_way = NULL;
+    frames f = {0};
 
     *yes = false;
-    TRY_ALLOC(on_way, trace->ctx, values);
-    TRY_ALLOC(frame, trace->ctx, values);
-    TRY_ALLOC(written, trace->ctx, nodes);
+    TRY_ALLOC(on_way, trace->ctx, (size_t)trace->graph->n_value);
+    TRY(frames_create(trace->ctx, trace->graph, &f));
     TRY(find_way(&way, on_way));
-    TRY(find_frames(&way, on_way, frame, written, yes));
+    TRY(frames_find(trace->ctx, trace->graph, key, on_way, &f, yes));
 done:
     mem_free(trace->ctx, on_way);
-    mem_free(trace->ctx, frame);
-    mem_free(trace->ctx, written);
+    frames_free(trace->ctx, &f);
     return status;
 }
 
 /* ---- Running ---- */
 
-deconv_status inverse_set_seeds(inverse *way, const window_seed *seeds, int64_t count)
+static seed_span span_of(const window_seed *seeds, int64_t count)
 {
-    tensor *first = way->signal[way->key.from];
-    deconv_status status = DECONV_OK;
-    window_seed *all = NULL;
+    seed_span s = {{seeds[0].y, seeds[0].x}, {seeds[0].y, seeds[0].x}};
 
-    TRY_ALLOC(all, way->ctx, (size_t)way->count);
-    for (int64_t i = 0; i < way->count; i++)
-        all[i] = seeds[i < count ? i : count - 1];
-    TRY(buffer_write(way->ctx, way->seeds, 0, (size_t)way->count * sizeof *all, all));
-    TRY(buffer_fill(way->ctx, first->data, 0,
-                    (size_t)layout_floats(&first->shape, first->block) * sizeof(float), 0.0f));
-    way->seed_span = (seed_span){{all[0].y, all[0].x}, {all[0].y, all[0].x}};
     for (int64_t i = 1; i < count; i++) {
-        const int32_t at[2] = {all[i].y, all[i].x};
+        const int32_t at[2] = {seeds[i].y, seeds[i].x};
 
         for (int d = 0; d < 2; d++) {
-            way->seed_span.from[d] =
-                at[d] < way->seed_span.from[d] ? at[d] : way->seed_span.from[d];
-            way->seed_span.to[d] = at[d] > way->seed_span.to[d] ? at[d] : way->seed_span.to[d];
+            s.from[d] = at[d] < s.from[d] ? at[d] : s.from[d];
+            s.to[d] = at[d] > s.to[d] ? at[d] : s.to[d];
         }
     }
+    return s;
+}
+
+/* The first signal: zero but for the seeds. */
+static deconv_status plant(const inverse *way)
+{
+    const tensor *first = way->signal[way->key.from];
+    const window_frame *f = &way->frame[way->key.from];
+    kernel *k = way->plant;
+    deconv_status status = DECONV_OK;
+
+    TRY(buffer_fill(way->ctx, first->data, 0,
+                    (size_t)layout_floats(&first->shape, first->block) * sizeof(float), 0.0f));
+    kernel_begin(k);
+    arg_buffer(k, first->data);
+    arg_buffer(k, way->seeds);
+    arg_buffer(k, way->units);
+    arg_buffer(k, way->values);
+    arg_struct(k, f, sizeof *f);
+    arg_int(k, way->count);
+    arg_int(k, (first->shape.dim[1] + first->block - 1) / first->block);
+    arg_int(k, first->block);
+    TRY(kernel_launch(k, way->count, 1, 1));
+done:
+    return status;
+}
+
+deconv_status inverse_set_seeds(inverse *way, const window_seed *seeds, const int64_t *units,
+                                const float *values, int64_t count)
+{
+    size_t room = (size_t)way->count;
+    deconv_status status = DECONV_OK;
+    window_seed *all = NULL;
+    int32_t *unit = NULL;
+    float *value = NULL;
+
+    TRY_ALLOC(all, way->ctx, room);
+    TRY_ALLOC(unit, way->ctx, room);
+    TRY_ALLOC(value, way->ctx, room);
+    for (int64_t i = 0; i < way->count; i++) {
+        int64_t of = i < count ? i : count - 1;
+
+        all[i] = seeds[of];
+        unit[i] = (int32_t)units[of];
+        value[i] = i < count ? values[i] : 0.0f;
+    }
+    TRY(buffer_write(way->ctx, way->seeds, 0, room * sizeof *all, all));
+    TRY(buffer_write(way->ctx, way->units, 0, room * sizeof *unit, unit));
+    TRY(buffer_write(way->ctx, way->values, 0, room * sizeof *value, value));
+    way->seed_span = span_of(seeds, count);
+    TRY(plant(way));
 done:
     mem_free(way->ctx, all);
+    mem_free(way->ctx, unit);
+    mem_free(way->ctx, value);
     return status;
 }
 
@@ -689,8 +692,8 @@ static deconv_status deliver(const inverse *way, const inverse_step *step, int i
         return add_into(way->add, from, to, layout_floats(&d->to->shape, d->to->block));
     if (!way->key.windows)
         return mover_run(&d->mover, &d->to->shape, from, to, d->add);
-    return mover_run_windows(&d->mover, &step->windows, &step->windows.in, from, &way->frame[value],
-                             to, d->add, false);
+    return mover_run_windows(&d->mover, &step->windows, &d->frame, from, &way->frame[value], to,
+                             d->add, false);
 }
 
 static deconv_status run_step(deconv_trace *trace, inverse *way, const inverse_step *step)
@@ -710,7 +713,10 @@ static deconv_status run_step(deconv_trace *trace, inverse *way, const inverse_s
     if (step->shares)
         goto done;
     trace_operands(trace, node, false);
-    TRY(node->op->class->inverse(node->op, &pass));
+    if (step->twin)
+        TRY(twin_run(step->twin, &step->windows, &way->room, &pass));
+    else
+        TRY(node->op->class->inverse(node->op, &pass));
     for (int i = 0; i < node->n_in; i++) {
         if (!step->signal_in[i])
             continue;

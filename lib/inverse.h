@@ -3,13 +3,14 @@
 #ifndef DECONV_LIB_INVERSE_H
 #define DECONV_LIB_INVERSE_H
 
-#include "trace.h"
+#include "inverse_twin.h"
 
 /* How a signal that a node has written reaches the one it is part of. */
 typedef struct delivery {
-    tensor *to; /* NULL: it was written in place */
-    bool add;   /* to what other consumers sent before */
-    bool plain; /* same layout, same frame */
+    tensor *to;         /* NULL: it was written in place */
+    bool add;           /* to what other consumers sent before */
+    bool plain;         /* same layout, same frame */
+    window_frame frame; /* what was written */
     mover mover;
 } delivery;
 
@@ -22,6 +23,7 @@ typedef struct inverse_step {
     tensor **signal_in;        /* [n_in] what the node writes; NULL where nothing is wanted */
     delivery *delivery;        /* [n_in] */
     windows windows;           /* where the pass carries windows */
+    twin *twin;                /* what does the node's work then; NULL: its own operator */
 } inverse_step;
 
 /* Which pass: what decides how it is planned. */
@@ -54,8 +56,13 @@ typedef struct inverse {
     /* Windows only. */
     int64_t count;       /* of them */
     window_frame *frame; /* [n_value] */
+    twin_room room;      /* of the steps' twins */
     buffer *seeds;       /* [count] window_seed */
+    buffer *units;       /* [count] int: the channel of signal[from] that each seed is in */
+    buffer *values;      /* [count] what each starts with */
+    kernel *plant;       /* puts them into signal[from] */
     kernel *clip;        /* clears what lies outside the maps */
+    mover leave;         /* of the windows of `to`, row-major, to where they belong */
     seed_span seed_span; /* of the seeds at hand */
 } inverse;
 
@@ -70,9 +77,10 @@ deconv_status inverse_takes_windows(const deconv_trace *trace, const inverse_key
 deconv_status inverse_create(deconv_trace *trace, const inverse_key *key, inverse **out);
 deconv_status inverse_prepare(deconv_trace *trace, const inverse_key *key, inverse **out);
 
-/* Puts `count` seeds, at most way->count, in place and clears the windows of signal[from]; the rest
- * of the batch repeats the last seed with a signal of zero. */
-deconv_status inverse_set_seeds(inverse *way, const window_seed *seeds, int64_t count);
+/* Begins a pass from `count` seeds, at most way->count, each with `values` in its unit of
+ * signal[from], which is zero elsewhere. The rest of the batch repeats the last seed with zero. */
+deconv_status inverse_set_seeds(inverse *way, const window_seed *seeds, const int64_t *units,
+                                const float *values, int64_t count);
 
 /* Carries the signal in way->signal[from] to way->signal[to]. Enqueues only. `watch` may be NULL.
  */

@@ -142,20 +142,21 @@ static deconv_status is_alive(const inverse *way, int value, const death_watch *
     const tensor *t = way->signal[value];
     int64_t count = layout_floats(&t->shape, t->block), first = 0;
     deconv_status status = DECONV_OK;
-    float *values = NULL;
+    buffer_view view = {0};
+    const float *values;
 
     if (t->shape.rank > 0 && t->shape.dim[0] == watch->items) {
         count /= watch->items;
         first = watch->item * count;
     }
-    TRY_ALLOC(values, way->ctx, (size_t)count);
-    TRY(buffer_read(way->ctx, t->data, (size_t)first * sizeof(float), (size_t)count * sizeof(float),
-                    values));
+    TRY(buffer_view_open(way->ctx, t->data, (size_t)first * sizeof(float),
+                         (size_t)count * sizeof(float), VIEW_READ, &view));
+    values = view.at;
     *alive = false;
     for (int64_t i = 0; i < count && !*alive; i++)
         *alive = values[i] != 0.0f;
+    TRY(buffer_view_close(&view));
 done:
-    mem_free(way->ctx, values);
     return status;
 }
 
@@ -271,16 +272,16 @@ static deconv_status inspect(const job *j, uint64_t index, const uint8_t *in_rou
     deconv_projection_info *info = &j->infos[index];
     size_t count = (size_t)(shape_count(&j->result->shape) / (int64_t)j->count);
     deconv_status status = DECONV_OK;
-    float *values = NULL;
+    buffer_view view = {0};
 
-    TRY_ALLOC(values, ctx, count);
-    TRY(buffer_read(ctx, j->result->data, (size_t)index * count * sizeof(float),
-                    count * sizeof(float), values));
-    TRY(largest_of(j, values, count, &info->largest));
+    TRY(buffer_view_open(ctx, j->result->data, (size_t)index * count * sizeof(float),
+                         count * sizeof(float), VIEW_READ, &view));
+    TRY(largest_of(j, view.at, count, &info->largest));
+    TRY(buffer_view_close(&view));
     if (info->largest == 0.0f)
         TRY(look_for_death(j, index, in_round));
 done:
-    mem_free(ctx, values);
+    buffer_view_drop(&view);
     return status;
 }
 

@@ -5,6 +5,9 @@
 
 #include <string.h>
 
+/* Of the windows that are looked at together. */
+#define LOOK_FLOATS ((int64_t)1 << 20)
+
 /* Where a seed starts: a Concat only hands it to one operand, a view to its input. */
 typedef struct start {
     int value;
@@ -39,12 +42,14 @@ static bool step_down(const graph *g, const graph_node *node, start *s)
     return false;
 }
 
-/* With several inputs a branch need not lead to the one that is projected to. */
-static start find_start(const graph *g, int value, int64_t unit)
+/* With several inputs a branch need not lead to the one that is projected to; and a function that
+ * is applied to signals may make one out of nothing in a branch that none comes to. */
+static start find_start(const graph *g, const inverse_key *key, int64_t unit)
 {
-    start s = {value, unit};
+    bool lifts = key->rule == DECONV_RULE_DECONVNET && key->flags & DECONV_INVERSE_APPLY_F;
+    start s = {key->from, unit};
 
-    while (g->model->n_input == 1) {
+    while (g->model->n_input == 1 && !lifts) {
         int producer = g->value[s.value].producer;
 
         if (producer < 0 || !hands_down(g->node[producer].op) ||
@@ -65,33 +70,23 @@ typedef struct batch {
 
 static deconv_status plant(const batch *b, inverse *way)
 {
-    const tensor *first = way->signal[way->key.from];
-    const window_frame *f = &way->frame[way->key.from];
-    int64_t map = (int64_t)f->size[0] * f->size[1];
-    int64_t blocks = (first->shape.dim[1] + first->block - 1) / first->block;
     deconv_status status = DECONV_OK;
     window_seed *seeds = NULL;
+    float *values = NULL;
 
     TRY_ALLOC(seeds, way->ctx, (size_t)b->count);
+    TRY_ALLOC(values, way->ctx, (size_t)b->count);
     for (int64_t i = 0; i < b->count; i++) {
         const deconv_projection_info *s = &b->job->infos[b->seed[i]];
 
         seeds[i] =
             (window_seed){(int32_t)s->item, (int32_t)s->y, (int32_t)s->x, (int32_t)b->seed[i]};
+        values[i] = seed_value(b->job, s);
     }
-    TRY(inverse_set_seeds(way, seeds, b->count));
-    for (int64_t i = 0; i < b->count; i++) {
-        const deconv_projection_info *s = &b->job->infos[b->seed[i]];
-        int64_t y = s->y - (s->y * f->jump[0] + f->offset[0]);
-        int64_t x = s->x - (s->x * f->jump[1] + f->offset[1]);
-        int64_t plane = i * blocks + b->unit[i] / first->block;
-        int64_t at = (plane * map + y * f->size[1] + x) * first->block + b->unit[i] % first->block;
-        float value = seed_value(b->job, s);
-
-        TRY(buffer_write(way->ctx, first->data, (size_t)at * sizeof value, sizeof value, &value));
-    }
+    TRY(inverse_set_seeds(way, seeds, b->unit, values, b->count));
 done:
     mem_free(way->ctx, seeds);
+    mem_free(way->ctx, values);
     return status;
 }
 
@@ -102,14 +97,11 @@ static deconv_status place(const batch *b, const inverse *way)
     const window_frame whole = frame_whole(&b->job->result->shape);
     const windows w = {.count = b->count, .seeds = way->seeds};
     deconv_status status = DECONV_OK;
-    mover out = {0};
 
-    TRY(mover_create(way->ctx, last->shape.dim[1], 1, 1, &out));
-    TRY(mover_run_windows(&out, &w, &way->frame[way->key.to], last->data, &whole,
+    TRY(mover_run_windows(&way->leave, &w, &way->frame[way->key.to], last->data, &whole,
                           b->job->result->data, false, true));
     TRY(device_wait(way->ctx));
 done:
-    mover_release(&out);
     return status;
 }
 
@@ -120,25 +112,49 @@ typedef struct watch {
     bool *alive; /* [n_value x count] anything left of the seed's signal there */
 } watch;
 
+/* Windows of `each` floats that are looked at together: a view may be a copy. */
+static int64_t looked_at(int64_t each)
+{
+    const int64_t most = LOOK_FLOATS / each;
+
+    return most < 1 ? 1 : most;
+}
+
+/* Those from number `from` on of `count`, in place of what the view showed before. */
+static deconv_status view_windows(deconv_ctx *ctx, const buffer *data, int64_t each, int64_t from,
+                                  int64_t count, buffer_view *view)
+{
+    const int64_t step = looked_at(each), part = count - from < step ? count - from : step;
+    deconv_status status = DECONV_OK;
+
+    TRY(buffer_view_close(view));
+    TRY(buffer_view_open(ctx, data, (size_t)(from * each) * sizeof(float),
+                         (size_t)(part * each) * sizeof(float), VIEW_READ, view));
+done:
+    return status;
+}
+
 static deconv_status look(const inverse *way, int value, const watch *w)
 {
     const tensor *t = way->signal[value];
-    int64_t each = layout_floats(&t->shape, t->block) / way->count;
+    const int64_t each = layout_floats(&t->shape, t->block) / way->count, step = looked_at(each);
+    bool *alive = w->alive + value * w->batch->count;
     deconv_status status = DECONV_OK;
-    float *values = NULL;
+    buffer_view view = {0};
 
-    TRY_ALLOC(values, way->ctx, (size_t)each);
     for (int64_t i = 0; i < w->batch->count; i++) {
-        bool any = false;
+        const float *values;
 
-        TRY(buffer_read(way->ctx, t->data, (size_t)(i * each) * sizeof(float),
-                        (size_t)each * sizeof(float), values));
-        for (int64_t k = 0; k < each && !any; k++)
-            any = values[k] != 0.0f;
-        w->alive[value * w->batch->count + i] = any;
+        if (i % step == 0)
+            TRY(view_windows(way->ctx, t->data, each, i, w->batch->count, &view));
+        values = (const float *)view.at + i % step * each;
+        alive[i] = false;
+        for (int64_t k = 0; k < each && !alive[i]; k++)
+            alive[i] = values[k] != 0.0f;
     }
+    TRY(buffer_view_close(&view));
 done:
-    mem_free(way->ctx, values);
+    buffer_view_drop(&view);
     return status;
 }
 
@@ -149,7 +165,9 @@ static deconv_status look_at_step(const inverse *way, const inverse_step *step, 
     int64_t count = w->batch->count;
     deconv_status status = DECONV_OK;
 
-    memset(&w->alive[node->out[0] * count], 0, (size_t)count * sizeof(bool));
+    for (int i = 0; i < node->n_out; i++)
+        if (node->out[i] >= 0)
+            memset(&w->alive[node->out[i] * count], 0, (size_t)count * sizeof(bool));
     for (int i = 0; i < node->n_in; i++)
         if (step->signal_in[i])
             TRY(look(way, node->in[i], w));
@@ -199,23 +217,24 @@ done:
 static deconv_status inspect(const batch *b, const inverse *way, bool *dead)
 {
     const tensor *last = way->signal[way->key.to];
-    size_t each = (size_t)(shape_count(&last->shape) / way->count);
+    const int64_t each = shape_count(&last->shape) / way->count, step = looked_at(each);
     deconv_status status = DECONV_OK;
-    float *values = NULL;
+    buffer_view view = {0};
 
-    TRY_ALLOC(values, way->ctx, each);
     for (int64_t i = 0; i < b->count; i++) {
         deconv_projection_info *s = &b->job->infos[b->seed[i]];
 
-        TRY(buffer_read(way->ctx, last->data, (size_t)i * each * sizeof(float),
-                        each * sizeof(float), values));
-        TRY(largest_of(b->job, values, each, &s->largest));
+        if (i % step == 0)
+            TRY(view_windows(way->ctx, last->data, each, i, b->count, &view));
+        TRY(largest_of(b->job, (const float *)view.at + i % step * each, (size_t)each,
+                       &s->largest));
         if (s->largest == 0.0f && seed_value(b->job, s) == 0.0f)
             s->died_at = b->job->trace->graph->value[b->job->maps.value].layer;
         *dead = *dead || (s->largest == 0.0f && s->died_at < 0);
     }
+    TRY(buffer_view_close(&view));
 done:
-    mem_free(way->ctx, values);
+    buffer_view_drop(&view);
     return status;
 }
 
@@ -258,7 +277,7 @@ deconv_status project_windows(job *j, const inverse_key *key)
     TRY_ALLOC(unit, j->trace->ctx, (size_t)j->count);
     TRY_ALLOC(done_before, j->trace->ctx, (size_t)j->count);
     for (uint64_t i = 0; i < j->count; i++)
-        starts[i] = find_start(g, key->from, j->infos[i].unit);
+        starts[i] = find_start(g, key, j->infos[i].unit);
     for (uint64_t i = 0; i < j->count; i++) {
         batch group = {j, seed, unit, 0};
 

@@ -209,15 +209,14 @@ deconv_status trace_read_item(const deconv_trace *trace, int value, int64_t item
     int64_t count = shape_count(&t->shape) / items;
     size_t bytes = (size_t)(layout_floats(&t->shape, t->block) / items) * sizeof(float);
     deconv_status status = DECONV_OK;
-    float *blocked = NULL;
+    buffer_view blocked = {0};
 
     if (t->block == 1)
         return buffer_read(trace->ctx, t->data, (size_t)item * bytes, bytes, out);
-    TRY_ALLOC(blocked, trace->ctx, bytes / sizeof(float));
-    TRY(buffer_read(trace->ctx, t->data, (size_t)item * bytes, bytes, blocked));
-    unblock(blocked, t->shape.dim[1], count / t->shape.dim[1], t->block, out);
+    TRY(buffer_view_open(trace->ctx, t->data, (size_t)item * bytes, bytes, VIEW_READ, &blocked));
+    unblock(blocked.at, t->shape.dim[1], count / t->shape.dim[1], t->block, out);
+    TRY(buffer_view_close(&blocked));
 done:
-    mem_free(trace->ctx, blocked);
     return status;
 }
 

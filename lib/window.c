@@ -61,6 +61,12 @@ deconv_status frame_shape(deconv_ctx *ctx, const window_frame *f, const shape *m
     const int64_t dims[4] = {count, map->dim[1], f->size[0], f->size[1]};
     const int64_t line[3] = {count, map->dim[1], f->size[1]};
 
+    if (frame_is_whole(f)) {
+        shape all = *map;
+
+        all.dim[0] = count;
+        return shape_make(ctx, "windows", all.dim, (size_t)all.rank, out);
+    }
     if (map->rank == 3)
         return shape_make(ctx, "windows", line, 3, out);
     return shape_make(ctx, "windows", dims, 4, out);

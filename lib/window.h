@@ -25,7 +25,8 @@ bool frame_equal(const window_frame *a, const window_frame *b);
  * together, or where a window would be about as large. */
 window_frame frame_union(const window_frame *a, const window_frame *b, const shape *map);
 window_frame frame_clip(const window_frame *f, const shape *map);
-/* (count, C, h, w), or (count, C, w): the shape of `count` windows of a value of shape `map`. */
+/* (count, C, h, w), or (count, C, w): the shape of `count` windows of a value of shape `map`, which
+ * may have any other rank where the windows are whole. */
 deconv_status frame_shape(deconv_ctx *ctx, const window_frame *f, const shape *map, int64_t count,
                           shape *out);
 /* Height of a map; 1 for (N, C, W). */
@@ -39,11 +40,17 @@ typedef struct window_seed {
     int32_t to;   /* which projection it is */
 } window_seed;
 
+/* How far a seed's signal has come at some value: it is still one cell of one channel, still in the
+ * channel that it started in, or anywhere. */
+typedef enum signal_spread { IN_CELL, IN_CHANNEL, ANYWHERE } signal_spread;
+
 /* What an operator is told about the windows it works on. */
 typedef struct windows {
     int64_t count;        /* the signals' first dimension */
     const buffer *seeds;  /* [count] window_seed */
     window_frame out, in; /* of the output's signal; of the inputs' signals */
+    signal_spread spread; /* of the output's signal */
+    const buffer *units;  /* [count] int: the seeds' channels; where spread is not ANYWHERE */
     void *plan;           /* what class->plan_windows made */
 } windows;
 

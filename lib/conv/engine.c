@@ -207,9 +207,16 @@ deconv_status convolution_create(const conv_task *task, const buffer *weights, c
     c->task.whole = NULL;
     if (!c->algorithm)
         FAIL(task->ctx, DECONV_ERROR_UNSUPPORTED, "no convolution algorithm takes these layouts");
-    if (c->algorithm == &conv_algorithm_direct)
-        warn_if_slow(task);
-    TRY(c->algorithm->create(&c->task, &c->plan));
+    if (conv_single_serves(task, c->algorithm)) {
+        const conv_algorithm *instead = c->algorithm;
+
+        c->algorithm = &conv_algorithm_single;
+        TRY(conv_single_create(&c->task, instead, &c->plan));
+    } else {
+        if (c->algorithm == &conv_algorithm_direct)
+            warn_if_slow(task);
+        TRY(c->algorithm->create(&c->task, &c->plan));
+    }
     c->packed = c->algorithm->packed && c->algorithm->packed(c->plan)->filled;
     if (weights)
         TRY(convolution_pack(c, weights));

@@ -39,6 +39,9 @@ typedef struct conv_task {
     /* Results may differ from the sums of their terms by more than the rounding of a sum, and
      * differ from place to place: inexact algorithms may serve. */
     bool approximate;
+    /* Adjoint: every image of the source is zero outside one channel, that of its number in
+     * conv_operands.units; outside one cell of it. */
+    bool one_channel, one_cell;
 } conv_task;
 
 /* The operands of one run, in the layouts of the task. */
@@ -50,6 +53,7 @@ typedef struct conv_operands {
      * picture begins, and floats from picture to picture. 0: dst is dense. Every algorithm that
      * writes blocks takes this; `add` is not given with it. */
     int64_t dst_from, dst_image;
+    const buffer *units; /* [batch] int, where the task says one_channel */
 } conv_operands;
 
 struct conv_algorithm {
@@ -125,6 +129,12 @@ const conv_algorithm *convolution_choice(const conv_task *task);
 const char *conv_algorithm_refusal(const conv_algorithm *a, const conv_task *task);
 /* The same, and whether it was measured to be wrong or would break windows. */
 const char *convolution_refusal(const conv_algorithm *a, const conv_task *task);
+
+/* single.c: for tasks of one_channel, in place of the algorithm `instead` and with its bits; false
+ * where it cannot give these or spares nothing. */
+bool conv_single_serves(const conv_task *task, const conv_algorithm *instead);
+deconv_status conv_single_create(const conv_task *task, const conv_algorithm *instead, void **plan);
+extern const conv_algorithm conv_algorithm_single;
 
 /* Algorithm `index` of the table, in order; NULL past its end. */
 const conv_algorithm *conv_algorithm_at(int index);

@@ -324,6 +324,24 @@ static bool activation_frame(const op *op, deconv_rule rule, uint32_t flags,
            !(flags & DECONV_INVERSE_APPLY_F && lifts_zero(f));
 }
 
+static bool makes_signals(const op *op, deconv_rule rule, uint32_t flags)
+{
+    const activation *f = op->state;
+
+    return rule == DECONV_RULE_DECONVNET && !f->form->arithmetic &&
+           flags & DECONV_INVERSE_APPLY_F && lifts_zero(f);
+}
+
+static bool activation_local(const op *op, deconv_rule rule, uint32_t flags)
+{
+    return !makes_signals(op, rule, flags);
+}
+
+static signal_spread activation_spread(const op *op, deconv_rule rule, uint32_t flags)
+{
+    return makes_signals(op, rule, flags) ? ANYWHERE : IN_CELL;
+}
+
 /* ---- Windows: Clip's limits are the only inputs besides x ---- */
 
 static box activation_reach(const op *op, int input, const box *in, int output)
@@ -345,7 +363,8 @@ static box activation_needs(const op *op, int output, const box *out, int input)
         .init = activation_init, .shape = activation_shape, .plan = activation_plan,               \
         .release = activation_release, .forward = activation_forward,                              \
         .inverse = activation_inverse, .reach = activation_reach, .needs = activation_needs,       \
-        .keeps = activation_keeps, .blocks = activation_blocks, .frame = activation_frame          \
+        .keeps = activation_keeps, .blocks = activation_blocks, .frame = activation_frame,         \
+        .local = activation_local, .spread = activation_spread                                     \
     }
 
 const op_class op_relu = {.type = "Relu",
@@ -363,7 +382,8 @@ const op_class op_relu = {.type = "Relu",
                           .needs = needs_same,
                           .keeps = relu_keeps,
                           .blocks = blocks_alike,
-                          .frame = frame_same};
+                          .frame = frame_same,
+                          .spread = spread_cell};
 
 const op_class op_activations[OP_ACTIVATIONS] = {
     ACTIVATION("LeakyRelu", 1), ACTIVATION("ThresholdedRelu", 1),

@@ -100,6 +100,34 @@ static bool arithmetic_frame(const op *op, deconv_rule rule, uint32_t flags,
     return all_alike(op) && f->kind == ADD;
 }
 
+/* A smaller operand gets sums, which may be of several channels. */
+static signal_spread arithmetic_spread(const op *op, deconv_rule rule, uint32_t flags)
+{
+    (void)rule;
+    (void)flags;
+    for (int i = 0; i < op->n_in; i++)
+        if (!op->is_weight[i] && !shape_equal(&op->in_shape[i], &op->out_shape[0]))
+            return ANYWHERE;
+    return IN_CELL;
+}
+
+/* Operands as large as the result, and constants that are the same at every position. */
+static bool arithmetic_local(const op *op, deconv_rule rule, uint32_t flags)
+{
+    (void)rule;
+    (void)flags;
+    for (int i = 0; i < op->n_in; i++) {
+        const shape *s = &op->in_shape[i];
+
+        if (!op->is_weight[i] && !shape_equal(s, &op->out_shape[0]))
+            return false;
+        for (int d = 1; op->is_weight[i] && d <= op->out_shape[0].rank - 2 && d <= s->rank; d++)
+            if (s->dim[s->rank - d] != 1)
+                return false;
+    }
+    return true;
+}
+
 /* ---- Plan ---- */
 
 /* The way back to operand `i`, by kind and operand: y = a + b, a - b, a b, a / b. */
@@ -298,7 +326,8 @@ static box arithmetic_needs(const op *op, int output, const box *out, int input)
         .plan = arithmetic_plan, .release = arithmetic_release, .forward = arithmetic_forward,     \
         .inverse = arithmetic_inverse, .reach = arithmetic_reach, .needs = arithmetic_needs,       \
         .keeps = arithmetic_keeps, .passes_signal = arithmetic_passes,                             \
-        .blocks = arithmetic_blocks, .frame = arithmetic_frame, .rectifies = (BITS)                \
+        .blocks = arithmetic_blocks, .frame = arithmetic_frame, .local = arithmetic_local,         \
+        .spread = arithmetic_spread, .rectifies = (BITS)                                           \
     }
 
 const op_class op_arithmetic[OP_ARITHMETIC] = {

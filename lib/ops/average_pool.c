@@ -91,4 +91,5 @@ const op_class op_average_pool = {
     .blocks = blocks_alike,
     .rectifies = RECTIFIES_BACK,
     .frame = pool_frame,
+    .spread = spread_channel,
 };

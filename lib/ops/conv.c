@@ -72,9 +72,7 @@ conv_task conv_task_of(const op *op, conv_direction direction, int in_block, int
                        .approximate = op->approximate};
 }
 
-/* Constant weights come to the device for as long as they are packed, or for good where an
- * algorithm reads them as they are. */
-static deconv_status plan_task(op *op, conv_task task, convolution **out)
+deconv_status conv_plan_task(op *op, conv_task task, convolution **out)
 {
     conv *c = op->state;
     deconv_status status = DECONV_OK;
@@ -101,7 +99,7 @@ deconv_status conv_plan_direction(op *op, conv_direction direction)
     conv *c = op->state;
     const conv_task task = conv_task_of(op, direction, op->in_block[0], op->out_block[0]);
 
-    return plan_task(op, task, direction == CONV_FORWARD ? &c->forward : &c->adjoint);
+    return conv_plan_task(op, task, direction == CONV_FORWARD ? &c->forward : &c->adjoint);
 }
 
 deconv_status conv_run(const op *op, convolution *c, const op_pass *pass)
@@ -122,6 +120,7 @@ deconv_status conv_run_back(convolution *c, const op_pass *pass)
     return convolution_run(c, &(conv_operands){.src = pass->signal_out[0]->data,
                                                .weights = pass->in[1] ? pass->in[1]->data : NULL,
                                                .dst = pass->signal_in[0]->data,
+                                               .units = pass->windows ? pass->windows->units : NULL,
                                                .relu = pass->rectify});
 }
 
@@ -408,11 +407,14 @@ static bool conv_frame(const op *op, deconv_rule rule, uint32_t flags, const win
 
 static deconv_status conv_plan_windows(op *op, const windows *w, void **plan)
 {
+    conv_task task = window_task(op, &w->out, &w->in, w->count);
     convolution *adjoint = NULL;
     deconv_status status = DECONV_OK;
 
     *plan = NULL;
-    TRY(plan_task(op, window_task(op, &w->out, &w->in, w->count), &adjoint));
+    task.one_channel = w->spread != ANYWHERE;
+    task.one_cell = w->spread == IN_CELL;
+    TRY(conv_plan_task(op, task, &adjoint));
     *plan = adjoint;
 done:
     return status;
@@ -422,6 +424,16 @@ static void conv_release_windows(op *op, void *plan)
 {
     (void)op;
     convolution_free(plan);
+}
+
+/* Depthwise, a channel meets itself alone. */
+static signal_spread conv_spread(const op *op, deconv_rule rule, uint32_t flags)
+{
+    const conv_problem *p = &((const conv *)op->state)->problem;
+
+    (void)rule;
+    (void)flags;
+    return p->groups == p->in_channels && p->groups == p->out_channels ? IN_CHANNEL : ANYWHERE;
 }
 
 static box conv_needs(const op *op, int output, const box *out, int input)
@@ -465,6 +477,7 @@ const op_class op_conv = {
     .rectifies = RECTIFIES_FORWARD | RECTIFIES_BACK,
     .writes_slices = true,
     .frame = conv_frame,
+    .spread = conv_spread,
     .plan_windows = conv_plan_windows,
     .release_windows = conv_release_windows,
 };

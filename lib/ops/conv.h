@@ -23,6 +23,9 @@ deconv_status conv_set_problem(op *op, int64_t in_channels, int64_t out_channels
                                int64_t bias_channels);
 /* One direction of it as a task for the engine, its sides in these layouts. */
 conv_task conv_task_of(const op *op, conv_direction direction, int in_block, int out_block);
+/* Plans a task. Constant weights come to the device for as long as they are packed, or for good
+ * where an algorithm reads them as they are. */
+deconv_status conv_plan_task(op *op, conv_task task, convolution **out);
 /* Plans one direction of the problem. */
 deconv_status conv_plan_direction(op *op, conv_direction direction);
 /* Enqueue a planned direction between a pass's operands, or its signals. */

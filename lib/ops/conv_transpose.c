@@ -140,7 +140,86 @@ static deconv_status conv_transpose_inverse(op *op, const op_pass *pass)
         return DECONV_OK;
     if (!pass->signal_out[0])
         return signal_clear(op, pass->signal_in[0]);
-    return conv_run_back(c->forward, pass);
+    return conv_run_back(pass->windows ? pass->windows->plan : c->forward, pass);
+}
+
+/* ---- Windows of signals ---- */
+
+static int64_t floor_div(int64_t a, int64_t b)
+{
+    return a >= 0 ? a / b : -((b - 1 - a) / b);
+}
+
+/* The positions of x that meet a window of y: the outputs of the convolution behind it. Windows lie
+ * alike to their seeds only where they move by whole strides. */
+static bool window_of_x(const conv *c, const window_frame *out, window_frame *in)
+{
+    for (int i = 0; i < 2; i++) {
+        const spatial_axis *a = &c->windows.axis[i];
+        int64_t extent = spatial_extent(a->kernel, a->dilation);
+        int64_t first, last = out->offset[i] + (int64_t)out->size[i] - 1 + a->pad;
+
+        if (out->jump[i] % a->stride != 0)
+            return false;
+        first = floor_div(out->offset[i] + a->pad - extent + a->stride, a->stride);
+        last = floor_div(last, a->stride);
+        /* Nothing meets it, or it begins before the first tap. */
+        if (last < first || out->offset[i] + a->pad < first * a->stride)
+            return false;
+        in->jump[i] = (int32_t)(out->jump[i] / a->stride);
+        in->offset[i] = (int32_t)first;
+        in->size[i] = (int32_t)(last - first + 1);
+    }
+    return in->jump[0] > 0 && in->jump[1] > 0;
+}
+
+static conv_task window_task(const op *op, const window_frame *out, const window_frame *in,
+                             int64_t count)
+{
+    const conv *c = op->state;
+    conv_task task = conv_task_of(op, CONV_FORWARD, op->out_block[0], op->in_block[0]);
+
+    task.whole = &c->problem;
+    task.problem.batch = count;
+    for (int i = 0; i < 2; i++) {
+        task.problem.in_size[i] = out->size[i];
+        task.problem.out_size[i] = in->size[i];
+        task.problem.pad[i] =
+            c->problem.pad[i] + out->offset[i] - in->offset[i] * c->problem.stride[i];
+    }
+    return task;
+}
+
+static bool conv_transpose_frame(const op *op, deconv_rule rule, uint32_t flags,
+                                 const window_frame *out, window_frame *in)
+{
+    const conv *c = op->state;
+    conv_task task;
+
+    (void)rule;
+    (void)flags;
+    *in = frame_whole(&op->in_shape[0]);
+    if (!frame_is_whole(out) && !window_of_x(c, out, in))
+        return false;
+    task = window_task(op, out, in, 1);
+    return convolution_can(&task);
+}
+
+static deconv_status conv_transpose_plan_windows(op *op, const windows *w, void **plan)
+{
+    convolution *forward = NULL;
+    deconv_status status = DECONV_OK;
+
+    TRY(conv_plan_task(op, window_task(op, &w->out, &w->in, w->count), &forward));
+    *plan = forward;
+done:
+    return status;
+}
+
+static void conv_transpose_release_windows(op *op, void *plan)
+{
+    (void)op;
+    convolution_free(plan);
 }
 
 static box conv_transpose_needs(const op *op, int output, const box *out, int input)
@@ -179,4 +258,7 @@ const op_class op_conv_transpose = {
     .inverse = conv_transpose_inverse,
     .reach = conv_transpose_reach,
     .needs = conv_transpose_needs,
+    .frame = conv_transpose_frame,
+    .plan_windows = conv_transpose_plan_windows,
+    .release_windows = conv_transpose_release_windows,
 };

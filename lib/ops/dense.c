@@ -161,6 +161,9 @@ const op_class op_gemm = {
     .reach = gemm_reach,
     .needs = gemm_needs,
     .keeps = product_keeps,
+    .frame = product_frame,
+    .plan_windows = product_plan_windows,
+    .release_windows = product_release_windows,
 };
 
 /* ---- MatMul ---- */
@@ -368,4 +371,7 @@ const op_class op_matmul = {
     .reach = matmul_reach,
     .needs = matmul_needs,
     .keeps = product_keeps,
+    .frame = product_frame,
+    .plan_windows = product_plan_windows,
+    .release_windows = product_release_windows,
 };

@@ -212,6 +212,7 @@ const op_class op_global_average_pool = {
     .blocks = global_average_blocks,
     .takes_blocks = global_average_takes_blocks,
     .frame = global_average_frame,
+    .spread = spread_channel,
 };
 
 const op_class op_global_max_pool = {

@@ -96,4 +96,5 @@ const op_class op_max_pool = {
     .blocks = blocks_alike,
     .rectifies = RECTIFIES_BACK,
     .frame = pool_frame,
+    .spread = spread_cell, /* a window hands its signal to one cell */
 };

@@ -178,7 +178,8 @@ const op_class op_batch_normalization = {.type = "BatchNormalization",
                                          .reach = batch_norm_reach,
                                          .needs = batch_norm_needs,
                                          .blocks = blocks_alike,
-                                         .frame = frame_same};
+                                         .frame = frame_same,
+                                         .spread = spread_cell};
 
 /* ---- LRN ---- */
 
@@ -308,6 +309,19 @@ static bool lrn_frame(const op *op, deconv_rule rule, uint32_t flags, const wind
     return lrn_passes(op, rule, flags);
 }
 
+static signal_spread lrn_spread(const op *op, deconv_rule rule, uint32_t flags)
+{
+    return lrn_passes(op, rule, flags) ? IN_CELL : ANYWHERE;
+}
+
+/* The derivative mixes channels, position by position. */
+static bool lrn_local(const op *op, deconv_rule rule, uint32_t flags)
+{
+    (void)rule;
+    (void)flags;
+    return op->in_shape[0].rank <= 4;
+}
+
 /* Widens a box by channels, clipped to those there are. */
 static box widen(const op *op, const box *b, int64_t below, int64_t above)
 {
@@ -354,4 +368,6 @@ const op_class op_lrn = {.type = "LRN",
                          .keeps = lrn_keeps,
                          .passes_signal = lrn_passes,
                          .blocks = blocks_alike,
-                         .frame = lrn_frame};
+                         .frame = lrn_frame,
+                         .local = lrn_local,
+                         .spread = lrn_spread};

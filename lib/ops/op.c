@@ -437,3 +437,19 @@ op_blocks blocks_alike(const op *op, int block)
     (void)block;
     return BLOCKS_ALIKE;
 }
+
+signal_spread spread_cell(const op *op, deconv_rule rule, uint32_t flags)
+{
+    (void)op;
+    (void)rule;
+    (void)flags;
+    return IN_CELL;
+}
+
+signal_spread spread_channel(const op *op, deconv_rule rule, uint32_t flags)
+{
+    (void)op;
+    (void)rule;
+    (void)flags;
+    return IN_CHANNEL;
+}

@@ -122,9 +122,15 @@ struct op_class {
     int64_t (*slice)(const op *op, int input);
 
     /* The inverse of windows (lib/window.h). The frame of the inputs' signals for that of the
-     * output's; false where this operator's inverse needs whole tensors. NULL: always. */
+     * output's; false where this operator's inverse has none. NULL: always. */
     bool (*frame)(const op *op, deconv_rule rule, uint32_t flags, const window_frame *out,
                   window_frame *in);
+    /* The inverse does the same at every position of maps, with nothing but what is there: it works
+     * for any part of them. NULL: it does not. */
+    bool (*local)(const op *op, deconv_rule rule, uint32_t flags);
+    /* What becomes of a signal in one cell of one channel: the same, something in that channel, or
+     * anything. NULL: anything. */
+    signal_spread (*spread)(const op *op, deconv_rule rule, uint32_t flags);
     /* What an inverse over `w->count` windows of these frames needs besides plan_inverse; handed
      * back as windows.plan and released by release_windows. NULL: nothing. */
     deconv_status (*plan_windows)(op *op, const windows *w, void **plan);
@@ -226,5 +232,8 @@ box reach_all(const op *op, int input, const box *in, int output);
 bool frame_same(const op *op, deconv_rule rule, uint32_t flags, const window_frame *out,
                 window_frame *in);
 op_blocks blocks_alike(const op *op, int block);
+/* op_class.spread of operators that work cell by cell, and of those that mix cells only. */
+signal_spread spread_cell(const op *op, deconv_rule rule, uint32_t flags);
+signal_spread spread_channel(const op *op, deconv_rule rule, uint32_t flags);
 
 #endif

@@ -144,6 +144,19 @@ static uint32_t parametric_keeps(const op *op, deconv_rule rule, uint32_t flags)
     return f->rectifies && rule == DECONV_RULE_DECONVNET ? 0 : KEEP_INPUT(0);
 }
 
+/* Parameters that are the same at every position. */
+static bool parametric_local(const op *op, deconv_rule rule, uint32_t flags)
+{
+    const shape *s = &op->in_shape[1];
+
+    (void)rule;
+    (void)flags;
+    for (int d = 1; d <= op->out_shape[0].rank - 2 && d <= s->rank; d++)
+        if (s->dim[s->rank - d] != 1)
+            return false;
+    return shape_equal(&op->in_shape[0], &op->out_shape[0]);
+}
+
 static box parametric_reach(const op *op, int input, const box *in, int output)
 {
     return broadcast_reach(&op->in_shape[input], &op->out_shape[output], in);
@@ -160,7 +173,7 @@ static box parametric_needs(const op *op, int output, const box *out, int input)
         .state_size = sizeof(parametric), .init = parametric_init, .shape = parametric_shape,      \
         .plan = parametric_plan, .release = parametric_release, .forward = parametric_forward,     \
         .inverse = parametric_inverse, .reach = parametric_reach, .needs = parametric_needs,       \
-        .keeps = parametric_keeps                                                                  \
+        .keeps = parametric_keeps, .local = parametric_local                                       \
     }
 
 const op_class op_prelu = PARAMETRIC("PRelu");

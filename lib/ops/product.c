@@ -226,12 +226,62 @@ deconv_status product_inverse(op *op, const op_pass *pass)
         if (pass->signal_in[i] && !signal)
             TRY(signal_clear(op, pass->signal_in[i]));
         else if (pass->signal_in[i] && i == 0)
-            TRY(gemm_run(&p->to_a, signal, pass->in[1], NULL, pass->signal_in[0]));
+            TRY(gemm_run(pass->windows ? pass->windows->plan : &p->to_a, signal, pass->in[1], NULL,
+                         pass->signal_in[0]));
         else if (pass->signal_in[i])
             TRY(gemm_run(&p->to_b, pass->in[0], signal, NULL, pass->signal_in[1]));
     }
 done:
     return status;
+}
+
+/* Rows of A and of C are rows of items, which B multiplies all alike. A single column would change
+ * places with the rows (gemm_plan), and the order of its sums with their number. */
+bool product_frame(const op *op, deconv_rule rule, uint32_t flags, const window_frame *out,
+                   window_frame *in)
+{
+    const product *p = op->state;
+    int64_t items = op->in_shape[0].dim[0];
+
+    (void)rule;
+    (void)flags;
+    *in = frame_whole(&op->in_shape[0]);
+    for (int i = 0; i < BATCH_DIMS; i++)
+        if (p->batch[i] != 1)
+            return false;
+    return frame_is_whole(out) && op->is_weight[1] && op->in_shape[0].rank > 1 && p->k > 1 &&
+           p->m % items == 0 && p->a.row == p->k && p->a.column == 1 &&
+           op->out_shape[0].dim[0] == items;
+}
+
+deconv_status product_plan_windows(op *op, const windows *w, void **plan)
+{
+    const product *p = op->state;
+    const matrix bt = matrix_transposed(p->b);
+    int64_t items = op->in_shape[0].dim[0], m = p->m / items * w->count;
+    matrix a = p->a, c = p->c;
+    deconv_status status = DECONV_OK;
+    gemm *to_a = NULL;
+    gemm_shape s;
+
+    a.size = m * p->k;
+    c.size = m * p->n;
+    TRY_ALLOC(to_a, op->ctx, 1);
+    s = shape_of(p, m, p->k, p->n, &c, &bt, &a);
+    TRY(gemm_plan(op->ctx, &s, c.size, to_a));
+    *plan = to_a;
+    to_a = NULL;
+done:
+    mem_free(op->ctx, to_a);
+    return status;
+}
+
+void product_release_windows(op *op, void *plan)
+{
+    gemm *to_a = plan;
+
+    kernel_free(to_a->kernel);
+    mem_free(op->ctx, to_a);
 }
 
 /* Each factor's signal is made with the other one; constants are there anyway. */

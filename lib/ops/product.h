@@ -51,6 +51,11 @@ deconv_status product_plan_inverse(op *op);
 void product_release(op *op);
 deconv_status product_forward(op *op, const op_pass *pass);
 deconv_status product_inverse(op *op, const op_pass *pass);
+/* The way back to A over a batch of rows, where B is one constant matrix. */
+bool product_frame(const op *op, deconv_rule rule, uint32_t flags, const window_frame *out,
+                   window_frame *in);
+deconv_status product_plan_windows(op *op, const windows *w, void **plan);
+void product_release_windows(op *op, void *plan);
 uint32_t product_keeps(const op *op, deconv_rule rule, uint32_t flags);
 
 matrix matrix_transposed(matrix a);

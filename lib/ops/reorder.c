@@ -572,13 +572,30 @@ done:
     return status;
 }
 
+/* Whole maps, taken apart or put together by channels. */
+static bool by_channels(const op *op, deconv_rule rule, uint32_t flags)
+{
+    const reorder *r = op->state;
+    const shape *in = &op->in_shape[0];
+
+    (void)rule;
+    (void)flags;
+    for (int i = 0; i < r->count; i++)
+        for (int d = 0; d < in->rank; d++)
+            if (d != 1 && (r->piece[i].axis[d] != d || r->piece[i].in_step[d] != 1 ||
+                           r->piece[i].size[d] != in->dim[d]))
+                return false;
+    return r->piece[0].axis[1] == 1;
+}
+
 /* ---- Tables ---- */
 
 #define REORDER(TYPE, MAX_IN, MAX_OUT, WEIGHTS, INIT)                                              \
     {                                                                                              \
         .type = TYPE, .min_in = 1, .max_in = (MAX_IN), .max_out = (MAX_OUT), .weights = (WEIGHTS), \
         .state_size = sizeof(reorder), .init = INIT, .shape = covered_shape, .plan = plan,         \
-        .release = release, .forward = forward, .inverse = inverse, .reach = reach, .needs = needs \
+        .release = release, .forward = forward, .inverse = inverse, .reach = reach,                \
+        .needs = needs, .local = by_channels                                                       \
     }
 
 const op_class op_transpose = REORDER("Transpose", 1, 1, 0, transpose_init);

@@ -112,6 +112,17 @@ static bool softmax_passes(const op *op, deconv_rule rule, uint32_t flags)
     return rule != DECONV_RULE_GRADIENT;
 }
 
+/* Lines across channels. */
+static bool softmax_local(const op *op, deconv_rule rule, uint32_t flags)
+{
+    const softmax *s = op->state;
+
+    (void)op;
+    (void)rule;
+    (void)flags;
+    return s->first == 1 && s->last == 2;
+}
+
 /* Lines are whole or not at all, in either direction. */
 static box whole_lines(const op *op, const box *b)
 {
@@ -147,7 +158,7 @@ static box softmax_needs(const op *op, int output, const box *out, int input)
         .init = softmax_init, .shape = softmax_shape, .plan = softmax_plan,                        \
         .release = softmax_release, .forward = softmax_forward, .inverse = softmax_inverse,        \
         .reach = softmax_reach, .needs = softmax_needs, .keeps = softmax_keeps,                    \
-        .passes_signal = softmax_passes                                                            \
+        .passes_signal = softmax_passes, .local = softmax_local                                    \
     }
 
 const op_class op_softmax = SOFTMAX("Softmax");

@@ -114,10 +114,12 @@ static deconv_status view_forward(op *op, const op_pass *pass)
 
 static deconv_status view_inverse(op *op, const op_pass *pass)
 {
-    size_t bytes = (size_t)layout_floats(&op->out_shape[0], op->out_block[0]) * sizeof(float);
+    const tensor *to = pass->signal_in[0];
+    size_t bytes;
 
-    if (!pass->signal_in[0])
+    if (!to)
         return DECONV_OK;
+    bytes = (size_t)layout_floats(&to->shape, to->block) * sizeof(float);
     if (!pass->signal_out[0])
         return buffer_fill(op->ctx, pass->signal_in[0]->data, 0, bytes, 0.0f);
     return buffer_copy(op->ctx, pass->signal_out[0]->data, 0, pass->signal_in[0]->data, 0, bytes);
@@ -326,6 +328,18 @@ done:
     return status;
 }
 
+/* Items one after the other on both sides. */
+static bool view_frame(const op *op, deconv_rule rule, uint32_t flags, const window_frame *out,
+                       window_frame *in)
+{
+    const shape *x = &op->in_shape[0], *y = &op->out_shape[0];
+
+    (void)rule;
+    (void)flags;
+    *in = frame_whole(x);
+    return frame_is_whole(out) && x->rank > 0 && y->rank > 0 && x->dim[0] == y->dim[0];
+}
+
 /* ---- Tables ---- */
 
 /* All inputs but the first are parameters. */
@@ -335,12 +349,13 @@ done:
     .reach = view_reach, .needs = view_needs, .is_view = always_view
 #define VIEW(...)                                                                                  \
     {                                                                                              \
-        VIEW_FUNCTIONS(__VA_ARGS__)                                                                \
+        VIEW_FUNCTIONS(__VA_ARGS__), .frame = view_frame                                           \
     }
 /* Maps stay maps: in any layout, and windows of them too. */
 #define SAME(...)                                                                                  \
     {                                                                                              \
-        VIEW_FUNCTIONS(__VA_ARGS__), .blocks = blocks_alike, .frame = frame_same                   \
+        VIEW_FUNCTIONS(__VA_ARGS__), .blocks = blocks_alike, .frame = frame_same,                  \
+                                     .spread = spread_cell                                         \
     }
 
 const op_class op_reshape = VIEW("Reshape", 2, nothing_to_read, reshape_shape);
