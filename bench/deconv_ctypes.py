@@ -13,6 +13,7 @@ RULES = {"deconvnet": 0, "gradient": 1, "guided": 2}
 VALUES = {"activation": 0, "one": 1}
 STRONGEST = -1
 TRACE_NO_INVERSE = 0x200
+ENGINES = {"incremental": 0, "full": 1}
 MAX_RANK = 5
 
 _path = os.environ.get(
@@ -23,6 +24,8 @@ _lib = ctypes.CDLL(str(_path))
 _lib.deconv_ctx_message.restype = ctypes.c_char_p
 _lib.deconv_version.restype = ctypes.c_char_p
 _lib.deconv_tensor_size.restype = ctypes.c_int64
+
+_lib.deconv_occlusion_values.restype = ctypes.POINTER(ctypes.c_float)
 
 c_void, c_u32, c_i64, c_u64 = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int64, ctypes.c_uint64
 
@@ -78,6 +81,46 @@ class ProjectOptions(ctypes.Structure):
         ("value", ctypes.c_int),
         ("input", c_u32),
         ("reserved", c_u32),
+    ]
+
+
+class OcclusionMap(ctypes.Structure):
+    _fields_ = [("kind", ctypes.c_int), ("layer", c_u32), ("unit", c_i64)]
+
+
+class OcclusionOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_u32),
+        ("engine", ctypes.c_int),
+        ("patch_height", c_i64),
+        ("patch_width", c_i64),
+        ("stride_y", c_i64),
+        ("stride_x", c_i64),
+        ("top", c_i64),
+        ("left", c_i64),
+        ("bottom", c_i64),
+        ("right", c_i64),
+        ("class_index", c_i64),
+        ("label", ctypes.c_char_p),
+        ("card", c_void),
+        ("fill", ctypes.c_int),
+        ("colour", ctypes.c_float * 3),
+        ("seed", c_u64),
+        ("maps", ctypes.POINTER(OcclusionMap)),
+        ("map_count", c_u32),
+        ("input", c_u32),
+    ]
+
+
+class OcclusionInfo(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_u32),
+        ("map_count", c_u32),
+        ("rows", c_i64),
+        ("columns", c_i64),
+        ("rest", c_i64 * 8),
+        ("clean_prob", ctypes.c_float),
+        ("clean_logit", ctypes.c_float),
     ]
 
 
@@ -193,6 +236,34 @@ class Net:
     def close(self):
         _lib.deconv_net_destroy(self.handle)
         self.handle = c_void()
+
+    def occlude(self, picture, patch, stride, engine, region=None):
+        """Probabilities of the strongest class, (rows, columns); region: top, left, bottom, right."""
+        options, info = OcclusionOptions(), OcclusionInfo()
+        _lib.deconv_occlusion_options_init(ctypes.byref(options))
+        options.engine = ENGINES[engine]
+        options.patch_height = options.patch_width = patch
+        options.stride_y = options.stride_x = stride
+        if region:
+            options.top, options.left, options.bottom, options.right = region
+        tensor, result = self.ctx.tensor(picture), c_void()
+        try:
+            self.ctx.check(
+                _lib.deconv_occlusion_run(
+                    self.handle,
+                    ctypes.byref(tensor),
+                    c_u32(1),
+                    ctypes.byref(options),
+                    ctypes.byref(result),
+                )
+            )
+            info.struct_size = ctypes.sizeof(info)
+            self.ctx.check(_lib.deconv_occlusion_get(result, ctypes.byref(info)))
+            values = _lib.deconv_occlusion_values(result, c_u32(0))
+            return np.ctypeslib.as_array(values, (info.rows, info.columns)).copy()
+        finally:
+            _lib.deconv_occlusion_destroy(result)
+            self.ctx.destroy(tensor)
 
     def layers(self):
         infos = []

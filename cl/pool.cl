@@ -257,3 +257,103 @@ kernel void average_pool_inverse(global const float *signal_y, global float *sig
         sum = CHOOSE(sum, (FLOATS)(0.0f), sum <= (FLOATS)(0.0f));
     STORE(sum, ((size_t)z * f.in.size[0] + y) * f.in.size[1] + x, signal_x);
 }
+
+/* ---- Forward over windows (lib/analysis/windows.h): x is read from windows of what has changed,
+ * and where it has not from `base`, the maps of the clean picture ---- */
+
+/* As lib/analysis/windows.h has it, field for field. */
+typedef struct pool_cut {
+    int count;              /* places */
+    int window_h, window_w; /* windows of x */
+    int to_h, to_w;         /* windows of y */
+    int window_row, to_row; /* rows of `origins`; -1: at 0, 0 */
+    int pitch;
+} pool_cut;
+
+/* The window of y that a work-item is in. */
+typedef struct cut_place {
+    int place, plane;
+    int oy, ox; /* position in the map of y */
+    int2 at;    /* where the window of x begins */
+} cut_place;
+
+static cut_place find_cut(global const int2 *origins, const pool_shape *s, const pool_cut *c)
+{
+    const int z = get_global_id(2);
+    cut_place p = {z / s->planes, z % s->planes, 0, 0, (int2)(0)};
+    const int2 to = c->to_row < 0 ? (int2)(0) : origins[c->to_row * c->pitch + p.place];
+
+    p.oy = to.x + get_global_id(1);
+    p.ox = to.y + get_global_id(0);
+    if (c->window_row >= 0)
+        p.at = origins[c->window_row * c->pitch + p.place];
+    return p;
+}
+
+static FLOATS load_cut(global const float *base, global const float *window, const pool_shape *s,
+                       const pool_cut *c, const cut_place *p, int y, int x)
+{
+    const int row = y - p->at.x, column = x - p->at.y;
+
+    if (window && row >= 0 && row < c->window_h && column >= 0 && column < c->window_w)
+        return LOAD((((size_t)p->place * s->planes + p->plane) * c->window_h + row) * c->window_w +
+                        column,
+                    window);
+    return LOAD(((size_t)p->plane * s->in_h + y) * s->in_w + x, base);
+}
+
+/* Work-items: x, y, plane of the windows of y. */
+kernel void max_pool_windows(global const float *base, global const float *window, global float *y,
+                             global const int2 *origins, pool_shape s, pool_cut c)
+{
+    int x = get_global_id(0), row = get_global_id(1), z = get_global_id(2);
+    if (x >= c.to_w || row >= c.to_h || z >= s.planes * c.count)
+        return;
+
+    const cut_place p = find_cut(origins, &s, &c);
+    int top = p.oy * s.stride_h - s.pad_h, left = p.ox * s.stride_w - s.pad_w;
+    int ty_from = first_tap(top, s.dilation_h);
+    int ty_end = last_tap(top, s.dilation_h, s.kernel_h, s.in_h);
+    int tx_from = first_tap(left, s.dilation_w);
+    int tx_end = last_tap(left, s.dilation_w, s.kernel_w, s.in_w);
+    FLOATS best = load_cut(base, window, &s, &c, &p, top + ty_from * s.dilation_h,
+                           left + tx_from * s.dilation_w);
+
+    for (int ty = ty_from; ty < ty_end; ty++) {
+        for (int tx = tx_from; tx < tx_end; tx++) {
+            FLOATS v = load_cut(base, window, &s, &c, &p, top + ty * s.dilation_h,
+                                left + tx * s.dilation_w);
+            INTS larger = (v > best) | ((v != v) & (best == best));
+            best = CHOOSE(best, v, larger);
+        }
+    }
+    STORE(best, ((size_t)z * c.to_h + row) * c.to_w + x, y);
+}
+
+kernel void average_pool_windows(global const float *base, global const float *window,
+                                 global float *y, global const int2 *origins, int count_padding,
+                                 pool_shape s, pool_cut c)
+{
+    int x = get_global_id(0), row = get_global_id(1), z = get_global_id(2);
+    if (x >= c.to_w || row >= c.to_h || z >= s.planes * c.count)
+        return;
+
+    const cut_place p = find_cut(origins, &s, &c);
+    int top = p.oy * s.stride_h - s.pad_h, left = p.ox * s.stride_w - s.pad_w;
+    int ty_end = last_tap(top, s.dilation_h, s.kernel_h, s.in_h);
+    int tx_from = first_tap(left, s.dilation_w);
+    int tx_end = last_tap(left, s.dilation_w, s.kernel_w, s.in_w);
+    FLOATS sum = (FLOATS)(0.0f);
+
+    for (int ty = first_tap(top, s.dilation_h); ty < ty_end; ty++) {
+        FLOATS row_sum = (FLOATS)(0.0f);
+        for (int tx = tx_from; tx < tx_end; tx++)
+            row_sum += load_cut(base, window, &s, &c, &p, top + ty * s.dilation_h,
+                                left + tx * s.dilation_w);
+        sum += row_sum;
+    }
+
+    float rows = count_taps(top, s.dilation_h, s.kernel_h, s.in_h, s.padded_h, count_padding);
+    float columns = count_taps(left, s.dilation_w, s.kernel_w, s.in_w, s.padded_w, count_padding);
+    STORE(sum / (FLOATS)(rows * columns), ((size_t)z * c.to_h + row) * c.to_w + x, y);
+}

@@ -105,5 +105,6 @@ int command_tune(int argc, const char **argv);
 int command_run(int argc, const char **argv);
 int command_project(int argc, const char **argv);
 int command_frequency(int argc, const char **argv);
+int command_occlude(int argc, const char **argv);
 
 #endif

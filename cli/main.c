@@ -16,6 +16,7 @@ static const command commands[] = {
     {"run", "the classes of a picture", command_run},
     {"project", "what a unit responds to: its projection to the picture", command_project},
     {"frequency", "which spatial frequencies a network's filters respond to", command_frequency},
+    {"occlude", "what covering a part of the picture changes: occlusion maps", command_occlude},
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
@@ -49,8 +50,8 @@ int main(int argc, const char **argv)
         if (strcmp(name, commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
     if (*name)
-        fail("there is no command %s; the commands are devices, info, tune, run, project and "
-             "frequency",
+        fail("there is no command %s; the commands are devices, info, tune, run, project, "
+             "frequency and occlude",
              name);
     else
         print_help(stderr);

@@ -622,6 +622,11 @@ DECONV_API void deconv_card_destroy(deconv_card *card);
 /* The label of class `index`, NULL where the card has none. */
 DECONV_API const char *deconv_card_label(const deconv_card *card, uint32_t index);
 DECONV_API uint32_t deconv_card_label_count(const deconv_card *card);
+/* The class that a label names: a whole label, or one of its parts between commas, letter case
+ * ignored. One that does not exist is DECONV_ERROR_NOT_FOUND, whose message lists the nearest;
+ * one that several classes have is DECONV_ERROR_INVALID. */
+DECONV_API deconv_status deconv_card_class(const deconv_card *card, const char *label,
+                                           int64_t *index);
 /* Non-zero where the net wants blue first. */
 DECONV_API int32_t deconv_card_bgr(const deconv_card *card);
 
@@ -800,6 +805,131 @@ DECONV_API deconv_status deconv_frequency_weights(deconv_frequency *frequency, u
  * (grid_y / 2, grid_x / 2). Adds up to the sum of the squared weights. */
 DECONV_API deconv_status deconv_frequency_spectrum(deconv_frequency *frequency, uint32_t index,
                                                    uint32_t filter, double *values, uint64_t count);
+
+/* ---- Occlusion: what covering a part of the picture changes ------------------------------ */
+
+/* A finished sweep (Zeiler & Fergus 2013, section 4.2): a patch was laid over every place of a grid
+ * and the net run each time. */
+typedef struct deconv_occlusion deconv_occlusion;
+
+typedef enum deconv_fill {
+    DECONV_FILL_MEAN = 0,   /* the card's mean: 0 in the net's input. Needs no card */
+    DECONV_FILL_GREY = 1,   /* 127.5 of 255 */
+    DECONV_FILL_COLOUR = 2, /* `colour` */
+    DECONV_FILL_BLUR = 3,   /* the picture itself, blurred: a Gaussian with a sigma of a quarter of
+                               the patch's longer side, 1 pixel or more. Needs no card */
+    DECONV_FILL_NOISE = 4,  /* 0 to 255, even, for every pixel and colour by `seed` */
+    DECONV_FILL_FORCE_32 = 0x7fffffff
+} deconv_fill;
+
+typedef enum deconv_occlusion_kind {
+    DECONV_OCCLUSION_PROB = 0,     /* probability of the class */
+    DECONV_OCCLUSION_LOGIT = 1,    /* the class's value before the softmax */
+    DECONV_OCCLUSION_DROP = 2,     /* probability: clean - covered */
+    DECONV_OCCLUSION_LABEL = 3,    /* the most probable class; the first of equals */
+    DECONV_OCCLUSION_ACTIVITY = 4, /* sum over a feature map */
+    DECONV_OCCLUSION_KIND_FORCE_32 = 0x7fffffff
+} deconv_occlusion_kind;
+
+typedef enum deconv_occlusion_engine {
+    DECONV_OCCLUSION_INCREMENTAL =
+        0,                     /* only what the patch changes, read against the clean picture;
+                                  the same bit for bit. The other where that would not pay */
+    DECONV_OCCLUSION_FULL = 1, /* the whole net for every place, many places a batch */
+    DECONV_OCCLUSION_ENGINE_FORCE_32 = 0x7fffffff
+} deconv_occlusion_engine;
+
+/* One map of a sweep. */
+typedef struct deconv_occlusion_map {
+    deconv_occlusion_kind kind;
+    uint32_t layer; /* DECONV_OCCLUSION_ACTIVITY: this layer's */
+    int64_t unit;   /* feature map; DECONV_STRONGEST: the one with the largest activation on the
+                       clean picture */
+} deconv_occlusion_map;
+
+typedef struct deconv_occlusion_options {
+    uint32_t struct_size;
+    deconv_occlusion_engine engine;
+    int64_t
+        patch_height; /* pixels; 0: a seventh of the picture's shorter side, or in a picture of */
+    int64_t patch_width; /* one row that of its width */
+    int64_t stride_y;    /* 0: half the patch */
+    int64_t stride_x;
+    int64_t top; /* region of interest: no patch leaves it; ends exclusive. */
+    int64_t left;
+    int64_t bottom; /* all four 0: the whole picture */
+    int64_t right;
+    int64_t class_index;     /* DECONV_STRONGEST: the most probable class of the clean picture */
+    const char *label;       /* the class by its label on the card, in place of its index */
+    const deconv_card *card; /* how the input is normalised, and labels; NULL: none */
+    deconv_fill fill;
+    float colour[3]; /* red, green, blue, 0 to 255 */
+    uint64_t seed;
+    const deconv_occlusion_map *maps; /* all from one sweep; NULL: one of DECONV_OCCLUSION_PROB */
+    uint32_t map_count;
+    uint32_t input; /* the network input that is covered */
+} deconv_occlusion_options;
+
+#define DECONV_OCCLUSION_OPTIONS_INIT                                                              \
+    {                                                                                              \
+        sizeof(deconv_occlusion_options), DECONV_OCCLUSION_INCREMENTAL, 0, 0, 0, 0, 0, 0, 0, 0,    \
+            DECONV_STRONGEST, NULL, NULL, DECONV_FILL_MEAN, {0, 0, 0}, 0, NULL, 0, 0               \
+    }
+DECONV_API void deconv_occlusion_options_init(deconv_occlusion_options *options);
+
+typedef struct deconv_occlusion_info {
+    uint32_t struct_size;
+    uint32_t map_count;
+    int64_t rows; /* of every map: one value a place of the patch */
+    int64_t columns;
+    int64_t height; /* of the picture */
+    int64_t width;
+    int64_t patch_height;
+    int64_t patch_width;
+    int64_t stride_y;
+    int64_t stride_x;
+    int64_t class_index; /* -1, as is clean_label, where no map needed a class */
+    int64_t clean_label; /* the most probable class of the clean picture */
+    float clean_prob;    /* of the class, on the clean picture */
+    float clean_logit;
+} deconv_occlusion_info;
+
+#define DECONV_OCCLUSION_INFO_INIT                                                                 \
+    {                                                                                              \
+        sizeof(deconv_occlusion_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                       \
+    }
+DECONV_API void deconv_occlusion_info_init(deconv_occlusion_info *info);
+
+/* Covers the picture in `inputs` (one tensor per network input, each of one picture) place by
+ * place. Corners of the patch lie at 0, stride, 2 strides, ... while it fits; where the last one
+ * leaves a margin, one more is flush with the edge. Several places go through the net at a time: as
+ * many as the context's memory budget allows, whatever their number. Progress counts places, and
+ * what it says has the time that is left: "occlusion, 12 s left".
+ * Probabilities: of the softmax (exponentials of the log-softmax, values of the sigmoid) that ends
+ * the net; without one, the softmax of its output. `occlusion` may outlive the net. */
+DECONV_API deconv_status deconv_occlusion_run(deconv_net *net, const deconv_tensor *const *inputs,
+                                              uint32_t input_count,
+                                              const deconv_occlusion_options *options,
+                                              deconv_occlusion **occlusion);
+DECONV_API void deconv_occlusion_destroy(deconv_occlusion *occlusion);
+
+DECONV_API deconv_status deconv_occlusion_get(const deconv_occlusion *occlusion,
+                                              deconv_occlusion_info *info);
+/* Where the patch's corner lies: the first row of pixels it covers for each row of the maps, the
+ * first column for each column. They belong to the occlusion. */
+DECONV_API const int64_t *deconv_occlusion_tops(const deconv_occlusion *occlusion);
+DECONV_API const int64_t *deconv_occlusion_lefts(const deconv_occlusion *occlusion);
+
+/* Map `index` as rows x columns values that belong to the occlusion; NULL where there is no such
+ * map. */
+DECONV_API const float *deconv_occlusion_values(const deconv_occlusion *occlusion, uint32_t index);
+/* What map `index` is, its unit resolved, and its value on the clean picture (drop: 0). */
+DECONV_API deconv_status deconv_occlusion_map_get(const deconv_occlusion *occlusion, uint32_t index,
+                                                  deconv_occlusion_map *map, float *clean);
+/* Map `index` laid over the picture, height x width values: each pixel has the average over all
+ * patches that cover it, the clean value where none does. A map of labels cannot be averaged. */
+DECONV_API deconv_status deconv_occlusion_overlay(const deconv_occlusion *occlusion, uint32_t index,
+                                                  float *values, uint64_t count);
 
 #ifdef __cplusplus
 }

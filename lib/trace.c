@@ -186,7 +186,11 @@ deconv_status deconv_trace_run(deconv_trace *trace, const deconv_tensor *const *
 
         if (!trace->runs[n])
             continue;
-        TRY(progress_step(trace->ctx, (uint64_t)n, (uint64_t)g->n_node, "forward"));
+        if (trace->part)
+            TRY(progress_step(trace->ctx, trace->part->done, trace->part->total,
+                              trace->part->what));
+        else
+            TRY(progress_step(trace->ctx, (uint64_t)n, (uint64_t)g->n_node, "forward"));
         if (!trace_is_alias(g, node) && !was_fused(trace, node)) {
             trace_operands(trace, node, true);
             TRY(node->op->class->forward(node->op, &pass));

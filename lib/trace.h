@@ -8,6 +8,12 @@
 
 struct inverse;
 
+/* What a pass reports as its progress when it is part of something longer. */
+typedef struct progress_part {
+    uint64_t done, total;
+    const char *what;
+} progress_part;
+
 struct deconv_trace {
     deconv_ctx *ctx;
     graph *graph;
@@ -29,7 +35,8 @@ struct deconv_trace {
     const tensor **in; /* [widest node] operands of the node at hand */
     tensor **out;
     storage storage;
-    struct inverse *inverse; /* the plan of the last inverse pass (inverse.c), NULL at first */
+    const progress_part *part; /* NULL: a pass tells of itself */
+    struct inverse *inverse;   /* the plan of the last inverse pass (inverse.c), NULL at first */
 };
 
 /* A trace that knows what it will hold and has nothing yet: graph and marks. */

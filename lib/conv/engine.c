@@ -15,6 +15,9 @@ static const conv_algorithm *const algorithms[] = {
 
 enum { ALGORITHMS = sizeof algorithms / sizeof algorithms[0] };
 
+/* Positions over all pictures that make up for tiles which are not full. */
+#define MANY_POSITIONS 256
+
 /* A layer of this many multiply-adds that no fast algorithm takes deserves a word. */
 #define LARGE_LAYER 1e9
 
@@ -110,6 +113,22 @@ static const conv_algorithm *best_of(const conv_task *task, int order)
     return best;
 }
 
+/* The order of what is cheapest for many positions, whatever the batch at hand: a picture has the
+ * same bits alone and in a batch. */
+static int usual_order(const conv_task *task)
+{
+    const int64_t *size = task->problem.out_size;
+    const int64_t batch = MANY_POSITIONS / (size[0] * size[1]) + 1;
+    const conv_algorithm *best;
+    conv_task many = *task;
+
+    if (task->whole)
+        return -1; /* the whole's is the only one that serves */
+    many.problem.batch = batch;
+    best = best_of(&many, -1);
+    return best ? best->order(&many) : -1;
+}
+
 /* `exact`, or an inexact algorithm that is expected to be faster: these are never measured. */
 static const conv_algorithm *or_inexact(const conv_task *task, const conv_algorithm *exact)
 {
@@ -129,6 +148,8 @@ const conv_algorithm *convolution_choice(const conv_task *task)
 
     if (best)
         return best;
+    if (order < 0 && !tuning_find_any(ctx_tuning(task->ctx), task))
+        order = usual_order(task);
     if (order >= 0)
         best = best_of(task, order);
     return or_inexact(task, best ? best : best_of(task, -1));

@@ -164,8 +164,8 @@ deconv_status kernel_launch(kernel *k, int64_t x, int64_t y, int64_t z)
 {
     /* PoCL compiles a kernel anew for each group size, and left to itself takes a large divisor of
      * the items: another one for nearly every shape. */
-    const size_t local[3] = {x % 64 == 0 ? 64 : 8, 1, 1};
-    bool ours = k->device->limits.kind == DECONV_DEVICE_CPU && x % 8 == 0;
+    const size_t local[3] = {x % 64 == 0 ? 64 : x >= 8 ? 8 : 1, 1, 1};
+    bool ours = k->device->limits.kind == DECONV_DEVICE_CPU;
 
     return launch(k, x, y, z, ours ? local : NULL);
 }

@@ -74,6 +74,13 @@ static deconv_status average_pool_inverse(op *op, const op_pass *pass)
     return pool_launch_inverse(&a->pool, pass);
 }
 
+bool average_pool_counts_padding(const op *op)
+{
+    const average_pool *a = op->state;
+
+    return a->count_padding != 0;
+}
+
 const op_class op_average_pool = {
     .type = "AveragePool",
     .min_in = 1,

@@ -1,4 +1,5 @@
 /* Conv, and what it shares with ConvTranspose. How a convolution is computed is lib/conv's. */
+#include "ahead.h"
 #include "classes.h"
 #include "conv.h"
 #include "conv_tasks.h"
@@ -351,6 +352,63 @@ static deconv_status conv_inverse(op *op, const op_pass *pass)
     if (!pass->signal_out[0])
         return signal_clear(op, pass->signal_in[0]);
     return conv_run_back(pass->windows ? pass->windows->plan : c->adjoint, pass);
+}
+
+/* ---- Forward over windows ---- */
+
+ahead_axis conv_ahead_axis(const op *op, int axis)
+{
+    const spatial_axis *a = &((const conv *)op->state)->windows.axis[axis];
+
+    return (ahead_axis){a->in, a->stride, spatial_extent(a->kernel, a->dilation), a->pad};
+}
+
+static conv_task task_ahead(const op *op, int64_t count, const int64_t in[2], const int64_t out[2],
+                            bool padded)
+{
+    const conv *c = op->state;
+    conv_task task = conv_task_of(op, CONV_FORWARD, op->in_block[0], op->out_block[0]);
+
+    task.whole = &c->problem;
+    task.problem.batch = count;
+    for (int i = 0; i < 2; i++) {
+        task.problem.in_size[i] = in[i];
+        task.problem.out_size[i] = out[i];
+        task.problem.pad[i] = padded ? c->problem.pad[i] : 0;
+    }
+    return task;
+}
+
+bool conv_can_ahead(const op *op)
+{
+    const conv *c = op->state;
+    int64_t in[2];
+    conv_task task;
+
+    if (!op->is_weight[1] || (op_has_input(op, 2) && !op->is_weight[2]))
+        return false;
+    for (int i = 0; i < 2; i++)
+        in[i] = spatial_extent(c->problem.kernel[i], c->problem.dilation[i]);
+    task = task_ahead(op, 1, in, (const int64_t[]){1, 1}, false);
+    return convolution_can(&task);
+}
+
+deconv_status conv_plan_ahead(op *op, int64_t count, const int64_t in[2], const int64_t out[2],
+                              bool padded, convolution **plan)
+{
+    return conv_plan_task(op, task_ahead(op, count, in, out, padded), plan);
+}
+
+deconv_status conv_run_ahead(const op *op, convolution *plan, const buffer *src, const buffer *dst,
+                             bool relu)
+{
+    const tensor *weights = op_weight(op, 1), *bias = op_has_input(op, 2) ? op_weight(op, 2) : NULL;
+
+    return convolution_run(plan, &(conv_operands){.src = src,
+                                                  .weights = weights ? weights->data : NULL,
+                                                  .bias = bias ? bias->data : NULL,
+                                                  .dst = dst,
+                                                  .relu = relu});
 }
 
 /* ---- Layouts and windows of signals ---- */

@@ -1,5 +1,7 @@
 /* What MaxPool and AveragePool share: attributes, sizes, boxes. */
 #include "pool.h"
+#include "ahead.h"
+#include "classes.h"
 
 #include <stdio.h>
 
@@ -115,6 +117,35 @@ bool pool_frame(const op *op, deconv_rule rule, uint32_t flags, const window_fra
     (void)rule;
     (void)flags;
     return spatial_frame(&p->windows, &op->in_shape[0], out, in);
+}
+
+/* ---- Forward over windows ---- */
+
+deconv_status pool_plan_ahead(const op *op, kernel **out)
+{
+    bool average = op->class == &op_average_pool;
+    char options[32];
+
+    snprintf(options, sizeof options, "-DLANES=%d", op->in_block[0]);
+    return kernel_create(op->ctx, "pool.cl", options,
+                         average ? "average_pool_windows" : "max_pool_windows", out);
+}
+
+deconv_status pool_run_ahead(const op *op, kernel *k, const pool_cut *c, const buffer *base,
+                             const buffer *window, const buffer *to, const buffer *origins)
+{
+    const pool *p = op->state;
+
+    kernel_begin(k);
+    arg_buffer(k, base);
+    arg_buffer(k, window);
+    arg_buffer(k, to);
+    arg_buffer(k, origins);
+    if (op->class == &op_average_pool)
+        arg_int(k, average_pool_counts_padding(op));
+    arg_struct(k, &p->sizes, sizeof p->sizes);
+    arg_struct(k, c, sizeof *c);
+    return launch_cells(k, c->to_w, c->to_h, (int64_t)p->sizes.planes * c->count);
 }
 
 void pool_release(op *op)

@@ -44,4 +44,7 @@ void pool_release(op *op);
 box pool_needs(const op *op, int output, const box *out, int input);
 box pool_reach(const op *op, int input, const box *in, int output);
 
+/* Of an AveragePool: cells in the padding count. */
+bool average_pool_counts_padding(const op *op);
+
 #endif

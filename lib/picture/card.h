@@ -31,6 +31,10 @@ struct deconv_card {
     uint32_t label_count;
 };
 
+/* A colour, red, green and blue from 0 to 255, as the net's `channels` values. */
+deconv_status card_colour(const deconv_card *card, int64_t channels, const double *rgb,
+                          float *values);
+
 /* Reads the labels of `file`, one a line, into the card. */
 deconv_status card_read_labels(deconv_card *card, const char *file);
 

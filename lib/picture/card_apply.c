@@ -107,6 +107,20 @@ static deconv_status check_channels(const deconv_card *card, int64_t channels)
     return DECONV_OK;
 }
 
+/* Which colour of a pixel is the net's channel `c`, where it has three. */
+static int64_t source_of(const deconv_card *card, int64_t c)
+{
+    return card->channels == CARD_BGR ? PICTURE_CHANNELS - 1 - c : c;
+}
+
+/* 0 to 255 as the net wants it. Multiplied first: exact for a range of 0 to 255. */
+static float normalised(const deconv_card *card, int64_t c, double value)
+{
+    return (
+        float)((value * (card->high - card->low) / 255 + card->low - number_of(&card->mean, c)) /
+               number_of(&card->std, c));
+}
+
 deconv_status deconv_card_values(const deconv_card *card, const deconv_picture *cropped,
                                  int64_t channels, float *values, uint64_t count)
 {
@@ -120,19 +134,31 @@ deconv_status deconv_card_values(const deconv_card *card, const deconv_picture *
              (unsigned long long)count, (long long)cropped->width, (long long)cropped->height,
              (long long)channels, (long long)(plane * channels));
     for (int64_t c = 0; c < channels; c++) {
-        int64_t source = card->channels == CARD_BGR ? PICTURE_CHANNELS - 1 - c : c;
+        int64_t source = source_of(card, c);
         float value[256];
 
-        for (int v = 0; v < 256; v++) /* multiplied first: exact for a range of 0 to 255 */
-            value[v] = (float)((v * (card->high - card->low) / 255 + card->low -
-                                number_of(&card->mean, c)) /
-                               number_of(&card->std, c));
+        for (int v = 0; v < 256; v++)
+            value[v] = normalised(card, c, v);
         for (int64_t i = 0; i < plane; i++) {
             const uint8_t *pixel = cropped->pixels + i * PICTURE_CHANNELS;
 
             values[c * plane + i] = value[channels == 1 ? luma(pixel) : pixel[source]];
         }
     }
+done:
+    return status;
+}
+
+deconv_status card_colour(const deconv_card *card, int64_t channels, const double *rgb,
+                          float *values)
+{
+    deconv_status status;
+
+    TRY(check_channels(card, channels));
+    for (int64_t c = 0; c < channels; c++)
+        values[c] = normalised(card, c,
+                               channels == 1 ? 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2]
+                                             : rgb[source_of(card, c)]);
 done:
     return status;
 }

@@ -1,6 +1,7 @@
 /* The labels file of a model card: one class a line, in the order of the network's output. */
 #include <stdint.h>
 #include <string.h>
+#include <strings.h>
 
 #include "../file.h"
 #include "card.h"
@@ -141,4 +142,96 @@ const char *deconv_card_label(const deconv_card *card, uint32_t index)
 uint32_t deconv_card_label_count(const deconv_card *card)
 {
     return card->label_count;
+}
+
+/* `wanted` is one of the label's parts between commas. */
+static bool has_part(const char *label, const char *wanted)
+{
+    size_t length = strlen(wanted);
+
+    for (const char *at = label; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        at += strspn(at, " ");
+        if (strncasecmp(at, wanted, length) == 0 && (at[length] == ',' || at[length] == 0))
+            return true;
+    }
+    return false;
+}
+
+static size_t count_commas(const char *text)
+{
+    size_t commas = 0;
+
+    for (; *text; text++)
+        commas += *text == ',';
+    return commas;
+}
+
+/* The labels nearest to `wanted`, each part between commas for itself, as a text. */
+static deconv_status nearest_labels(const deconv_card *card, const char *wanted, char *text,
+                                    size_t size)
+{
+    size_t parts = 0, bytes = 0;
+    deconv_status status = DECONV_OK;
+    const char **part = NULL;
+    char *copy = NULL, *at;
+
+    for (uint32_t i = 0; i < card->label_count; i++) {
+        parts += 1 + count_commas(card->label[i]);
+        bytes += strlen(card->label[i]) + 1;
+    }
+    TRY_ALLOC(part, card->ctx, parts);
+    TRY_ALLOC(copy, card->ctx, bytes);
+    parts = 0;
+    at = copy;
+    for (uint32_t i = 0; i < card->label_count; i++) {
+        strcpy(at, card->label[i]);
+        for (char *next = at; next; parts++) {
+            part[parts] = next + strspn(next, " ");
+            next = strchr(next, ',');
+            if (next)
+                *next++ = 0;
+        }
+        at += strlen(card->label[i]) + 1;
+    }
+    nearest_names(wanted, part, parts, 3, text, size);
+done:
+    mem_free(card->ctx, (void *)part);
+    mem_free(card->ctx, copy);
+    return status;
+}
+
+deconv_status deconv_card_class(const deconv_card *card, const char *label, int64_t *index)
+{
+    int64_t first[2] = {-1, -1}; /* by the whole label; by a part */
+    int64_t second[2] = {-1, -1};
+    deconv_status status = DECONV_OK;
+    char near[256];
+    int by;
+
+    *index = -1;
+    if (card->label_count == 0)
+        FAIL(card->ctx, DECONV_ERROR_INVALID,
+             "%s: has no labels, so that no class is called %s; give its index", card->name, label);
+    for (uint32_t i = 0; i < card->label_count; i++)
+        for (int part = 0; part < 2; part++) {
+            if (part ? !has_part(card->label[i], label) : strcasecmp(card->label[i], label) != 0)
+                continue;
+            if (first[part] < 0)
+                first[part] = i;
+            else if (second[part] < 0)
+                second[part] = i;
+        }
+    by = first[0] < 0;
+    if (first[by] < 0) {
+        TRY(nearest_labels(card, label, near, sizeof near));
+        FAIL(card->ctx, DECONV_ERROR_NOT_FOUND, "%s: no class is called %s; the nearest are: %s",
+             card->name, label, near);
+    }
+    if (second[by] >= 0)
+        FAIL(card->ctx, DECONV_ERROR_INVALID,
+             "%s: several classes are called %s, such as %lld and %lld; give the index of one",
+             card->name, label, (long long)first[by], (long long)second[by]);
+    *index = first[by];
+done:
+    return status;
 }

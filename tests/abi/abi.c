@@ -50,6 +50,9 @@ PIN(deconv_frequency_options, 56);
 PIN(deconv_bands, 72);
 PIN(deconv_frequency_info, 312);
 PIN(deconv_filter_info, 160);
+PIN(deconv_occlusion_map, 16);
+PIN(deconv_occlusion_options, 136);
+PIN(deconv_occlusion_info, 96);
 PIN_LAST(deconv_device_info, version, 544);
 PIN_LAST(deconv_ctx_options, memory, 104);
 PIN_LAST(deconv_attr, string, 40);
@@ -64,6 +67,9 @@ PIN_LAST(deconv_frequency_options, much, 48);
 PIN_LAST(deconv_bands, oriented, 64);
 PIN_LAST(deconv_frequency_info, text, 304);
 PIN_LAST(deconv_filter_info, map_bands, 88);
+PIN_LAST(deconv_occlusion_map, unit, 8);
+PIN_LAST(deconv_occlusion_options, input, 132);
+PIN_LAST(deconv_occlusion_info, clean_logit, 92);
 #endif
 
 #define PIN_ENUM(type) STATIC_ASSERT(sizeof(type) == 4, #type " is not 32 bits wide")
@@ -78,6 +84,9 @@ PIN_ENUM(deconv_seed_value);
 PIN_ENUM(deconv_scaling);
 PIN_ENUM(deconv_verdict);
 PIN_ENUM(deconv_frequency_source);
+PIN_ENUM(deconv_fill);
+PIN_ENUM(deconv_occlusion_kind);
+PIN_ENUM(deconv_occlusion_engine);
 
 /* ---- Structs ---- */
 
@@ -108,6 +117,8 @@ static void macros_equal_functions(void)
     CHECK_INIT(deconv_frequency_options, DECONV_FREQUENCY_OPTIONS_INIT);
     CHECK_INIT(deconv_frequency_info, DECONV_FREQUENCY_INFO_INIT);
     CHECK_INIT(deconv_filter_info, DECONV_FILTER_INFO_INIT);
+    CHECK_INIT(deconv_occlusion_options, DECONV_OCCLUSION_OPTIONS_INIT);
+    CHECK_INIT(deconv_occlusion_info, DECONV_OCCLUSION_INFO_INIT);
 }
 
 static void null_is_nothing(void)
@@ -121,6 +132,7 @@ static void null_is_nothing(void)
     deconv_frequency_destroy(NULL);
     deconv_picture_destroy(NULL);
     deconv_card_destroy(NULL);
+    deconv_occlusion_destroy(NULL);
 }
 
 static void versions_agree(void)

@@ -88,6 +88,7 @@ def model_files(network):
         "shape.onnx": onnx.model(
             [conv], [picture], [out], [onnx.weights("w", [4, 5, 3, 3], [0.0] * 180)]
         ),
+        "maps.onnx": onnx.model([relu], [picture], [out]),
         "five.onnx": onnx.model(
             [onnx.node("Unsqueeze", ["x"], ["y"], axes=[4])],
             [picture],
@@ -119,6 +120,7 @@ def array_files():
         "overflow.npy": npy("<f4", (1 << 40, 1 << 40), bytes(100)),
         "two.npy": npy("<f4", (2, 3, 96, 96), bytes(8 * count)),
         "nan.npy": npy("<f4", (3, 96, 96), struct.pack("<f", float("nan")) * count),
+        "zero.npy": npy("<f4", (3, 96, 96), bytes(4 * count)),
     }
 
 
@@ -131,6 +133,8 @@ def write_files(folder, deconv, network, picture):
         "half.png": picture.read_bytes()[: picture.stat().st_size // 2],
         "bomb.png": png(32768, 32768, 2, 8, b""),
         "memory.json": b"{}",
+        "plain.json": b"{}",
+        "maps.json": b"{}",
         "card.json": b'{"input": {"resize": "large"}}',
         "notjson.json": b"{",
         "old.png": b"what was here before",
@@ -324,6 +328,55 @@ def frequency_cases(network):
     ]
 
 
+def occlude_cases(network):
+    occlude = ["occlude", network, "input.png"]
+    return [
+        Case("patch larger than the picture", occlude + ["--patch", "97"], FAILED,
+             ["97 x 97", "96 x 96"]),
+        Case("no patch", occlude + ["--patch", "0"], USAGE, ["--patch 0"]),
+        Case("patch no number", occlude + ["--patch", "8,wide"], USAGE, ["8,wide"]),
+        Case("stride of 0", occlude + ["--stride", "0"], USAGE, ["--stride 0", "at least 1"]),
+        Case("negative stride", occlude + ["--stride", "-4"], USAGE, ["--stride -4"]),
+        Case("unknown label", occlude + ["--class", "strip"], FAILED,
+             ["strip", "stripes", "star"]),
+        Case("class out of range", occlude + ["--class", "10"], FAILED, ["class 10", "0-9"]),
+        Case("label without labels", occlude + ["--class", "disc", "--card", "plain.json"], FAILED,
+             ["disc", "index"]),
+        Case("fill that is none", occlude + ["--fill", "black"], USAGE, ["black", "R,G,B"]),
+        Case("fill of two colours", occlude + ["--fill", "1,2"], USAGE, ["1,2", "R,G,B"]),
+        Case("fill too bright", occlude + ["--fill", "1,2,256"], USAGE, ["256"]),
+        Case("noise without a seed", occlude + ["--fill", "noise"], USAGE, ["noise:SEED"]),
+        Case("noise of no seed", occlude + ["--fill", "noise:x"], USAGE, ["noise:x"]),
+        Case("unknown map", occlude + ["--map", "heat"], USAGE, ["heat", "activity"]),
+        Case("activity of nothing", occlude + ["--map", "activity"], USAGE, ["LAYER"]),
+        Case("activity of an unknown layer", occlude + ["--map", "activity:pol2"], FAILED,
+             ["pol2", "pool2"]),
+        Case("activity of no such map", occlude + ["--map", "activity:pool2:64"], FAILED,
+             ["pool2", "64", "0-63"]),
+        Case("region outside", occlude + ["--region", "0,0,97,96"], FAILED, ["97", "96 x 96"]),
+        Case("region smaller than the patch", occlude + ["--region", "0,0,9,9", "--patch", "10"],
+             FAILED, ["10 x 10"]),
+        Case("region backwards", occlude + ["--region", "9,9,3,30"], USAGE, ["9,9,3,30"]),
+        Case("probabilities without a classifier", ["occlude", "maps.onnx", "input.png"], FAILED,
+             ["y", "1x3x96x96", "classifier"]),
+        Case("NaN occluded", ["occlude", network, "nan.npy"], FAILED, ["finite"]),
+        Case("two pictures occluded", ["occlude", network, "two.npy"], FAILED, ["two.npy"]),
+        Case("unknown engine", occlude + ["--engine", "fast"], USAGE, ["fast", "full"]),
+        Case("figure of an unknown layer", occlude + ["--layer", "pol2"], FAILED, ["pol2", "pool2"]),
+        Case("figure without a picture", ["occlude", network, "zero.npy", "-o", "out.png"], FAILED,
+             ["zero.npy", "--raw"]),
+        Case("figure unwritable", occlude + ["--patch", "48", "-o", "none/out.png"], FAILED,
+             ["none/out.png"]),
+        Case("overlay of labels", occlude + ["--patch", "48", "--map", "label", "--overlay", "o.png"],
+             FAILED, ["labels", "average"]),
+        Case("occlusion map unwritable", occlude + ["--raw", "none/out.npy"], FAILED,
+             ["none/out.npy"]),
+        Case("disk full while writing an occlusion map",
+             occlude + ["--patch", "48", "--stride", "8", "--raw", "out.npy"], FAILED,
+             ["out.npy", "too large"], limit=(resource.RLIMIT_FSIZE, 200)),
+    ]
+
+
 def surroundings_cases(network):
     run = ["run", network, "input.png"]
     return [
@@ -447,6 +500,7 @@ def main():
             + unit_cases(network)
             + output_cases(network)
             + frequency_cases(network)
+            + occlude_cases(network)
             + surroundings_cases(network)
             + memory_cases(network, sanitized)
         )

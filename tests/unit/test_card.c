@@ -326,6 +326,35 @@ static void labels_are_read(void **state)
     deconv_card_destroy(card);
 }
 
+static void classes_are_found_by_label(void **state)
+{
+    fixture *f = *state;
+    deconv_card *card;
+    int64_t index;
+
+    put_text(f, "names.txt",
+             "n01440764 tench, Tinca tinca\ncrane\nTub, vat\ncrane\nvat\nbath, tub\n");
+    card = open_text(f, "{\"labels\": \"names.txt\"}");
+    assert_int_equal(deconv_card_class(card, "tinca tinca", &index), DECONV_OK);
+    assert_int_equal(index, 0);
+    assert_int_equal(deconv_card_class(card, "Tench, Tinca tinca", &index), DECONV_OK);
+    assert_int_equal(index, 0);
+    assert_int_equal(deconv_card_class(card, "vat", &index), DECONV_OK);
+    assert_int_equal(index, 4); /* a whole label before a part of one */
+    assert_int_equal(deconv_card_class(card, "Crane", &index), DECONV_ERROR_INVALID);
+    expect_message(f, "1 and 3");
+    assert_int_equal(deconv_card_class(card, "tub", &index), DECONV_ERROR_INVALID);
+    expect_message(f, "2 and 5");
+    assert_int_equal(deconv_card_class(card, "trench", &index), DECONV_ERROR_NOT_FOUND);
+    expect_message(f, "trench; the nearest are: tench");
+    assert_int_equal(deconv_card_class(card, "ten", &index), DECONV_ERROR_NOT_FOUND);
+    assert_int_equal(index, -1);
+    deconv_card_destroy(card);
+    card = open_text(f, "{}");
+    assert_int_equal(deconv_card_class(card, "tench", &index), DECONV_ERROR_INVALID);
+    deconv_card_destroy(card);
+}
+
 static void broken_labels_are_refused(void **state)
 {
     fixture *f = *state;
@@ -447,6 +476,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(broken_cards_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unknown_keys_are_named_in_the_log, set_up, tear_down),
         cmocka_unit_test_setup_teardown(labels_are_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(classes_are_found_by_label, set_up, tear_down),
         cmocka_unit_test_setup_teardown(broken_labels_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(labels_may_lie_elsewhere, set_up, tear_down),
         cmocka_unit_test_setup_teardown(cards_are_looked_for_in_order, set_up, tear_down),
