@@ -26,8 +26,9 @@
 #define UNLOCK_SECONDS 0.2
 
 typedef struct conv_bench {
-    char *only, *algorithm, *device, *lock;
+    char *only, *algorithm, *device, *lock, *table_name;
     int batch; /* 0: 1 and 8 */
+    int table; /* -1: all */
     int json;
     effort effort;
 
@@ -53,6 +54,8 @@ static int parse(conv_bench *b, int argc, const char **argv)
 {
     struct poptOption options[] = {
         {"only", 0, POPT_ARG_STRING, &b->only, 0, "only shapes with TEXT in their name", "TEXT"},
+        {"table", 0, POPT_ARG_STRING, &b->table_name, 0,
+         "only this table: own, nchw or winograd (default: all)", "NAME"},
         {"batch", 0, POPT_ARG_INT, &b->batch, 0, "only this batch size (default: 1 and 8)", "N"},
         {"seconds", 0, POPT_ARG_DOUBLE, &b->effort.seconds, 0,
          "time for each program at each figure (default: 0.15)", "S"},
@@ -78,6 +81,10 @@ static int parse(conv_bench *b, int argc, const char **argv)
         result = 2;
     } else if (poptPeekArg(parser)) {
         fprintf(stderr, "deconv-bench: error: %s: conv takes options only\n", poptPeekArg(parser));
+        result = 2;
+    } else if (b->table_name && (b->table = table_named(b->table_name)) < 0) {
+        fprintf(stderr, "deconv-bench: error: %s: there are the tables own, nchw and winograd\n",
+                b->table_name);
         result = 2;
     } else if (b->batch < 0 || b->effort.rounds < 1 || b->effort.rounds > MOST_ROUNDS ||
                !(b->effort.seconds > 0)) {
@@ -282,7 +289,7 @@ static int create_peers(const operands *o, int table, peer **peers)
     int count = 0;
 
     for (int layout = PEER_OWN; layout <= PEER_REORDERED; layout++) {
-        if ((layout == PEER_OWN) != (table == TABLE_OWN))
+        if ((layout == PEER_OWN) != (table != TABLE_NCHW))
             continue;
         peers[count] = peer_create(&o->problem, o->direction, (peer_layout)layout, o->weights);
         if (peers[count])
@@ -296,7 +303,8 @@ static int create_peers(const operands *o, int table, peer **peers)
 static void measure_figure(conv_bench *b, operands *o, int table, figure *f)
 {
     const double gflop = 2e-9 * conv_problem_work(&o->problem);
-    ours *mine = ours_create(b->ctx, &o->problem, o->direction, table == TABLE_NCHW, o->weights);
+    const ours_wish wish = {.nchw = table == TABLE_NCHW, .approximate = table == TABLE_WINOGRAD};
+    ours *mine = ours_create(b->ctx, &o->problem, o->direction, wish, o->weights);
     peer *peers[2];
     runner runners[MOST_RUNNERS];
     double seconds[MOST_RUNNERS];
@@ -327,6 +335,7 @@ static void measure_row(conv_bench *b, row *r, int table)
     static const conv_direction direction[] = {CONV_FORWARD, CONV_ADJOINT};
     const conv_problem p = conv_shape_problem(r->shape, r->batch);
 
+    r->has[table] = true;
     for (int d = 0; d < DIRECTIONS; d++) {
         operands o = operands_of(&p, direction[d]);
 
@@ -357,7 +366,7 @@ static bool all_agree(const row *rows, int count)
 {
     for (int i = 0; i < count; i++)
         for (int t = 0; t < TABLES; t++)
-            for (int d = 0; d < DIRECTIONS; d++)
+            for (int d = 0; rows[i].has[t] && d < DIRECTIONS; d++)
                 if (!(rows[i].figure[t][d].difference <= MOST_DIFFERENCE))
                     return false;
     return true;
@@ -365,7 +374,7 @@ static bool all_agree(const row *rows, int count)
 
 int bench_conv(int argc, const char **argv)
 {
-    conv_bench b = {.effort = {0.15, 7}};
+    conv_bench b = {.table = -1, .effort = {0.15, 7}};
     int count, result = parse(&b, argc, argv);
     row *rows;
 
@@ -381,9 +390,13 @@ int bench_conv(int argc, const char **argv)
     if (!b.json)
         report_machine(&b.machine);
     for (int t = 0; t < TABLES; t++) {
+        if (b.table >= 0 && b.table != t)
+            continue;
         if (!b.json)
             report_heading(t);
         for (int i = 0; i < count; i++) {
+            if (t == TABLE_WINOGRAD && !conv_shape_suits_winograd(rows[i].shape))
+                continue;
             measure_row(&b, &rows[i], t);
             if (!b.json)
                 report_row(&rows[i], t);
@@ -404,5 +417,6 @@ int bench_conv(int argc, const char **argv)
     free(b.algorithm);
     free(b.device);
     free(b.lock);
+    free(b.table_name);
     return result;
 }

@@ -6,9 +6,25 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const directions[] = {"forward", "inverse"};
-static const char *const tables[] = {"own", "nchw"};
+static const char *const tables[] = {"own", "nchw", "winograd"};
+static const char *const headings[] = {
+    "Both in their own layouts",
+    "NCHW to NCHW (oneDNN: the faster of a primitive for NCHW and its own with reorders)",
+    "Where Winograd's algorithm is permitted, against oneDNN's direct one, both in their own "
+    "layouts",
+};
+static const char *const means[] = {"geomean", "geomean-nchw", "geomean-winograd"};
+
+int table_named(const char *name)
+{
+    for (int t = 0; t < TABLES; t++)
+        if (strcmp(tables[t], name) == 0)
+            return t;
+    return -1;
+}
 
 static double ratio_of(const figure *f)
 {
@@ -32,9 +48,7 @@ void report_machine(const machine *m)
 
 void report_heading(int table)
 {
-    printf("\n%s\n", table == TABLE_OWN ? "Both in their own layouts"
-                                        : "NCHW to NCHW (oneDNN: the faster of a primitive for "
-                                          "NCHW and its own with reorders)");
+    printf("\n%s\n", headings[table]);
     printf("%-32s  |%34s |%34s\n", "", "forward", "inverse");
     printf("%-31s %2s", "shape", "N");
     for (int d = 0; d < DIRECTIONS; d++)
@@ -89,7 +103,7 @@ static spread spread_of(const row *rows, int count, int table, int direction, me
     for (int i = 0; i < count; i++) {
         double v = value(&rows[i].figure[table][direction]);
 
-        if (!belongs(rows[i].shape))
+        if (!rows[i].has[table] || !belongs(rows[i].shape))
             continue;
         logs += log(v);
         if (s.count == 0 || v < s.least) {
@@ -122,6 +136,8 @@ static const target targets[] = {
      0, 0},
     {"3x3 stride 1, 128 channels or more", TABLE_OWN, INVERSE, conv_shape_suits_winograd, ratio_of,
      0, 0},
+    {"the same, Winograd permitted", TABLE_WINOGRAD, FORWARD, any, ratio_of, 1.5, 0},
+    {"the same, Winograd permitted", TABLE_WINOGRAD, INVERSE, any, ratio_of, 1.5, 0},
     {"VGG-16, percent of the ceiling", TABLE_OWN, FORWARD, conv_shape_is_vgg, percent_of, 0, 90},
     {"VGG-16, percent of the ceiling", TABLE_OWN, INVERSE, conv_shape_is_vgg, percent_of, 0, 90},
     {"VGG-16 without conv1_1, percent", TABLE_OWN, FORWARD, not_first_vgg, percent_of, 0, 90},
@@ -151,32 +167,32 @@ static void print_target(const target *t, const row *rows, int count)
 
 static void print_disturbed(const row *rows, int count)
 {
-    int disturbed = 0;
+    int disturbed = 0, figures = 0;
 
     for (int i = 0; i < count; i++)
         for (int t = 0; t < TABLES; t++)
-            for (int d = 0; d < DIRECTIONS; d++)
+            for (int d = 0; rows[i].has[t] && d < DIRECTIONS; d++, figures++)
                 disturbed += rows[i].figure[t][d].others > MOST_OTHERS;
     if (disturbed)
         printf("%d of %d figures, marked with ?, were disturbed by other processes\n", disturbed,
-               count * TABLES * DIRECTIONS);
+               figures);
 }
 
 void report_summary(const row *rows, int count)
 {
-    double mean[TABLES][DIRECTIONS];
+    spread mean[DIRECTIONS];
 
     printf("\nRatios to oneDNN, unless it says percent; what is wanted in brackets\n");
     for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++)
         print_target(&targets[i], rows, count);
-    for (int t = 0; t < TABLES; t++)
-        for (int d = 0; d < DIRECTIONS; d++)
-            mean[t][d] = spread_of(rows, count, t, d, any, ratio_of).mean;
     print_disturbed(rows, count);
-    printf("geomean forward %.3f inverse %.3f\n", mean[TABLE_OWN][FORWARD],
-           mean[TABLE_OWN][INVERSE]);
-    printf("geomean-nchw forward %.3f inverse %.3f\n", mean[TABLE_NCHW][FORWARD],
-           mean[TABLE_NCHW][INVERSE]);
+    for (int t = 0; t < TABLES; t++) {
+        for (int d = 0; d < DIRECTIONS; d++)
+            mean[d] = spread_of(rows, count, t, d, any, ratio_of);
+        if (mean[FORWARD].count)
+            printf("%s forward %.3f inverse %.3f\n", means[t], mean[FORWARD].mean,
+                   mean[INVERSE].mean);
+    }
 }
 
 /* ---- JSON ---- */
@@ -204,9 +220,9 @@ static cJSON *row_json(const row *r)
     cJSON_AddStringToObject(o, "shape", r->shape->name);
     cJSON_AddNumberToObject(o, "batch", r->batch);
     for (int t = 0; t < TABLES; t++) {
-        cJSON *table = cJSON_AddObjectToObject(o, tables[t]);
+        cJSON *table = r->has[t] ? cJSON_AddObjectToObject(o, tables[t]) : NULL;
 
-        for (int d = 0; d < DIRECTIONS; d++)
+        for (int d = 0; table && d < DIRECTIONS; d++)
             cJSON_AddItemToObject(table, directions[d], figure_json(&r->figure[t][d]));
     }
     return o;
@@ -226,10 +242,11 @@ void report_json(const machine *m, const row *rows, int count)
     for (int i = 0; i < count; i++)
         cJSON_AddItemToArray(list, row_json(&rows[i]));
     for (int t = 0; t < TABLES; t++) {
-        cJSON *means = cJSON_AddObjectToObject(o, t == TABLE_OWN ? "geomean" : "geomean_nchw");
+        static const char *const names[] = {"geomean", "geomean_nchw", "geomean_winograd"};
+        cJSON *mean = cJSON_AddObjectToObject(o, names[t]);
 
         for (int d = 0; d < DIRECTIONS; d++)
-            cJSON_AddNumberToObject(means, directions[d],
+            cJSON_AddNumberToObject(mean, directions[d],
                                     spread_of(rows, count, t, d, any, ratio_of).mean);
     }
     text = cJSON_Print(o);

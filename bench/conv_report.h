@@ -6,8 +6,9 @@
 
 #include "shapes.h"
 
-/* The two tables: sides in each program's own layouts, and in NCHW. */
-enum { TABLE_OWN, TABLE_NCHW, TABLES };
+/* The tables: sides in each program's own layouts, in NCHW, and in layouts of their own where
+ * libdeconv may use Winograd's algorithm, of the shapes that suit it. */
+enum { TABLE_OWN, TABLE_NCHW, TABLE_WINOGRAD, TABLES };
 enum { FORWARD, INVERSE, DIRECTIONS };
 
 /* One shape in one direction in one table; GFLOP/s. */
@@ -22,6 +23,7 @@ typedef struct figure {
 typedef struct row {
     const conv_shape *shape;
     int batch;
+    bool has[TABLES]; /* what was measured */
     figure figure[TABLES][DIRECTIONS];
 } row;
 
@@ -34,6 +36,9 @@ typedef struct machine {
 
 /* Results that differ by more are wrong. */
 #define MOST_DIFFERENCE 1e-4
+
+/* "own", "nchw", "winograd" to the table; -1. */
+int table_named(const char *name);
 
 void report_machine(const machine *m);
 void report_heading(int table);

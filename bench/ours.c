@@ -58,7 +58,7 @@ static buffer *side_buffer(ours *o, const shape *s, int block)
     return out;
 }
 
-ours *ours_create(deconv_ctx *ctx, const conv_problem *p, conv_direction direction, bool nchw,
+ours *ours_create(deconv_ctx *ctx, const conv_problem *p, conv_direction direction, ours_wish wish,
                   const float *weights)
 {
     size_t bytes =
@@ -76,8 +76,9 @@ ours *ours_create(deconv_ctx *ctx, const conv_problem *p, conv_direction directi
                           .direction = direction,
                           .scratch = &o->scratch,
                           .src_block = 1,
-                          .dst_block = 1};
-    if (!nchw)
+                          .dst_block = 1,
+                          .approximate = wish.approximate};
+    if (!wish.nchw)
         choose_layouts(o);
     o->src = side_buffer(o, &o->src_shape, o->task.src_block);
     o->dst = side_buffer(o, &o->dst_shape, o->task.dst_block);

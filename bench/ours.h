@@ -7,9 +7,14 @@
 
 typedef struct ours ours;
 
-/* `nchw`: both sides plain; else in blocks of channels where the engine takes them, sides of few
- * channels plain, as they are inside a network. The weights (K, C/G, R, S) are packed here. */
-ours *ours_create(deconv_ctx *ctx, const conv_problem *p, conv_direction direction, bool nchw,
+typedef struct ours_wish {
+    bool nchw; /* both sides plain; else in blocks of channels where the engine takes them, sides of
+                  few channels plain, as they are inside a network */
+    bool approximate; /* inexact algorithms may serve */
+} ours_wish;
+
+/* The weights (K, C/G, R, S) are packed here. */
+ours *ours_create(deconv_ctx *ctx, const conv_problem *p, conv_direction direction, ours_wish wish,
                   const float *weights);
 void ours_free(ours *o);
 runner ours_runner(ours *o);

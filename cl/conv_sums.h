@@ -1,18 +1,6 @@
 /* The sums of a tile, KB * LANES channels of dst at TILE positions, from bias to memory. Needs
  * lanes.h, transpose.h and conv_tile.h. */
 
-/* The first `there` floats; zeros in the other lanes. */
-static VEC load_part(__global const float *from, int there)
-{
-    float lanes[LANES];
-
-    if (there >= LANES)
-        return LOAD(0, from);
-    for (int l = 0; l < LANES; l++)
-        lanes[l] = l < there ? from[l] : 0.0f;
-    return LOAD(0, lanes);
-}
-
 /* Eight channels of TILE (6 or 8) neighbouring positions, of which `there` channels exist. */
 static void store_rows(float8 *v, __global float *to, size_t apart, int there)
 {

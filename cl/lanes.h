@@ -11,3 +11,15 @@
 #define LANE_NUMBERS (int8)(0, 1, 2, 3, 4, 5, 6, 7)
 #endif
 #define EACH(i, count) _Pragma("unroll") for (int i = 0; i < (count); i++)
+
+/* The first `there` floats; zeros in the other lanes. */
+static VEC load_part(__global const float *from, int there)
+{
+    float lanes[LANES];
+
+    if (there >= LANES)
+        return LOAD(0, from);
+    for (int l = 0; l < LANES; l++)
+        lanes[l] = l < there ? from[l] : 0.0f;
+    return LOAD(0, lanes);
+}

@@ -30,7 +30,7 @@ __kernel void move_maps(__global const float *restrict from, __global float *res
                         __global const int *restrict seeds, const move_shape m)
 {
     const int y = (int)get_global_id(0), z = (int)get_global_id(1);
-    const int planes = (m.channels + TO - 1) / TO, from_planes = (m.channels + FROM - 1) / FROM;
+    const int planes = (m.channels + TO - 1) / TO;
     const int window = z / planes, plane = z % planes, width = m.to.size[1];
 
     if (y >= m.to.size[0] || window >= m.count)
@@ -67,6 +67,8 @@ __kernel void move_maps(__global const float *restrict from, __global float *res
     for (int i = 0; i < (last - first) * TO; i++)
         out[i] = m.add ? out[i] + in[i] : in[i];
 #else
+    const int from_planes = (m.channels + FROM - 1) / FROM;
+
     for (int l = 0; l < TO; l++) {
         const int channel = plane * TO + l, source = min(channel, m.channels - 1);
         __global const float *in =

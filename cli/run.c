@@ -9,6 +9,7 @@ typedef struct run_options {
     char *layer;
     char *raw;
     int top;
+    int fast;
 } run_options;
 
 static const float *compared;
@@ -114,7 +115,7 @@ static bool take_part(const session *s, const deconv_tensor *out, int64_t from, 
 }
 
 /* Runs all pictures, in parts of a size that memory allows. */
-static bool run_all(const session *s, const input *in, uint32_t layer, activations *a)
+static bool run_all(const session *s, const input *in, uint32_t layer, bool fast, activations *a)
 {
     deconv_trace_options keep = DECONV_TRACE_OPTIONS_INIT;
     int64_t shape[DECONV_MAX_RANK], batch = 0, parts;
@@ -124,7 +125,7 @@ static bool run_all(const session *s, const input *in, uint32_t layer, activatio
     float *pictures = NULL;
     bool done = false;
 
-    keep.flags = DECONV_TRACE_NO_INVERSE;
+    keep.flags = fast ? DECONV_TRACE_APPROXIMATE : DECONV_TRACE_NO_INVERSE;
     keep.keep = keep.last = &layer;
     keep.keep_count = keep.last_count = 1;
     if (!worked(s, deconv_trace_batch(s->net, in->batch, &keep, &batch)))
@@ -220,7 +221,7 @@ static int run(session *s, const run_options *o, const char *model, const char *
         goto done;
     layer = probabilities;
     if ((o->layer && !find_layer(s, o->layer, &layer)) || !input_open(s, path, &in) ||
-        !run_all(s, &in, layer, &a))
+        !run_all(s, &in, layer, o->fast, &a))
         goto done;
     progress_clear();
     if ((!o->layer && !are_class_scores(&a, in.batch)) ||
@@ -258,6 +259,8 @@ int command_run(int argc, const char **argv)
         {"raw", 0, POPT_ARG_STRING, &o.raw, 0, "write the activation (N,C,H,W) as float32",
          "FILE.npy"},
         {"top", 0, POPT_ARG_INT, &o.top, 0, "how many classes to print (5)", "N"},
+        {"fast", 0, POPT_ARG_NONE, &o.fast, 0,
+         "allow faster convolutions that differ in the last digits", NULL},
         POPT_TABLEEND};
     const char *words[2];
     int result = session_parse(&s, argc, argv, options, &usage, words, 2);

@@ -454,9 +454,15 @@ DECONV_API deconv_status deconv_net_tune(deconv_net *net, const deconv_tune_opti
 typedef struct deconv_trace deconv_trace;
 
 enum {
-    DECONV_TRACE_NO_INVERSE = 0x200 /* forward only: nothing is stored for the way back and `rules`
-                                       counts for nothing; projecting is an error. The activations
-                                       are the same bit for bit, in less memory */
+    DECONV_TRACE_NO_INVERSE = 0x200, /* forward only: nothing is stored for the way back and `rules`
+                                        counts for nothing; projecting is an error. The activations
+                                        are the same bit for bit, in less memory */
+    DECONV_TRACE_APPROXIMATE = 0x400 /* forward only as well, and faster where the network has 3x3
+                                        convolutions of many channels: Winograd's algorithm may
+                                        serve. Each convolution then errs by some millionths of its
+                                        largest result, about as a plain sum does, but equal
+                                        neighbourhoods need not give equal results: ties may break
+                                        and the maximum of a pool may move */
 };
 
 typedef struct deconv_trace_options {

@@ -297,6 +297,13 @@ done:
     return status;
 }
 
+void graph_permit_approximate(graph *g)
+{
+    g->approximate = true;
+    for (int n = 0; n < g->n_node; n++)
+        g->node[n].op->approximate = true;
+}
+
 graph *graph_hold(graph *g)
 {
     g->references++;

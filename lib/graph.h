@@ -33,6 +33,7 @@ typedef struct graph {
     weight *weights; /* [n_value] the net's initializers */
     int references;  /* the net and every trace */
     int64_t batch;
+    bool approximate;   /* its convolutions may be served by inexact algorithms */
     graph_value *value; /* numbered as in the model */
     int n_value;
     graph_node *node; /* in the order they run */
@@ -52,6 +53,8 @@ typedef struct graph_sizes {
  * owned by it. */
 deconv_status graph_build(deconv_ctx *ctx, onnx_model *model, const graph_sizes *sizes,
                           weight *weights, graph **out);
+/* For a graph without a way back, before anything is planned. */
+void graph_permit_approximate(graph *g);
 /* Sets the layout of every value and tells the operators (graph_layout.c). */
 void graph_choose_layouts(graph *g);
 graph *graph_hold(graph *g);

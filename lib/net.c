@@ -67,7 +67,7 @@ void deconv_net_destroy(deconv_net *net)
     mem_free(net->ctx, net);
 }
 
-deconv_status net_graph(deconv_net *net, int64_t batch, graph **out)
+deconv_status net_graph(deconv_net *net, int64_t batch, bool approximate, graph **out)
 {
     deconv_status status = DECONV_OK;
     graph_sizes sizes = net->sizes;
@@ -76,21 +76,23 @@ deconv_status net_graph(deconv_net *net, int64_t batch, graph **out)
     if (batch < 1)
         FAIL(net->ctx, DECONV_ERROR_INVALID, "a batch of %lld pictures; it must be at least 1",
              (long long)batch);
-    if (batch == net->graph->batch) {
+    if (batch == net->graph->batch && !approximate) {
         *out = graph_hold(net->graph);
         goto done;
     }
-    if (net->fixed_batch)
+    if (net->fixed_batch && batch != net->fixed_batch)
         FAIL(
             net->ctx, DECONV_ERROR_UNSUPPORTED,
             "the file fixes the batch at %lld; for a batch of %lld export the network with an open "
             "batch dimension",
             (long long)net->fixed_batch, (long long)batch);
-    if (!net->recent || net->recent->batch != batch) {
+    if (!net->recent || net->recent->batch != batch || net->recent->approximate != approximate) {
         graph_drop(net->recent);
         net->recent = NULL;
         sizes.batch = batch;
         TRY(graph_build(net->ctx, net->model, &sizes, net->weights, &net->recent));
+        if (approximate)
+            graph_permit_approximate(net->recent);
     }
     *out = graph_hold(net->recent);
 done:

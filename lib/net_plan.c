@@ -148,7 +148,7 @@ deconv_status deconv_plan_create(deconv_net *net, int64_t batch, deconv_plan **o
     plan->ctx = net->ctx;
     while (conv_algorithm_at(plan->algorithms))
         plan->algorithms++;
-    TRY(net_graph(net, batch ? batch : net->graph->batch, &graph));
+    TRY(net_graph(net, batch ? batch : net->graph->batch, false, &graph));
     TRY(net_convolutions(graph, &list, &count));
     all = (size_t)count * (size_t)plan->algorithms + 1;
     TRY_ALLOC(plan->info, net->ctx, (size_t)count + 1);

@@ -349,8 +349,8 @@ static deconv_status check_pass(deconv_trace *trace, uint32_t layer,
     *key = (inverse_key){.rule = options->rule, .flags = flags};
     if (!trace->rules)
         FAIL(trace->ctx, DECONV_ERROR_INVALID,
-             "the trace was made with DECONV_TRACE_NO_INVERSE and has nothing to project with; "
-             "make one without that flag");
+             "the trace was made with DECONV_TRACE_NO_INVERSE or DECONV_TRACE_APPROXIMATE and has "
+             "nothing to project with; make one without these flags");
     TRY(graph_layer(g, layer, &key->from));
     if (!trace->has_run)
         FAIL(trace->ctx, DECONV_ERROR_INVALID, "the trace has not been run yet");

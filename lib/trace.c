@@ -17,6 +17,7 @@ void deconv_trace_options_init(deconv_trace_options *options)
 deconv_status trace_create_marked(deconv_net *net, int64_t batch,
                                   const deconv_trace_options *options, deconv_trace **out)
 {
+    const uint32_t forward_only = DECONV_TRACE_NO_INVERSE | DECONV_TRACE_APPROXIMATE;
     deconv_status status = DECONV_OK;
     deconv_ctx *ctx = net->ctx;
     deconv_trace *trace = NULL;
@@ -25,13 +26,13 @@ deconv_status trace_create_marked(deconv_net *net, int64_t batch,
     TRY_ALLOC(trace, ctx, 1);
     trace->ctx = ctx;
     trace->rules = options->rules ? options->rules : 7;
-    trace->flags = options->flags & ~(uint32_t)DECONV_TRACE_NO_INVERSE;
+    trace->flags = options->flags & ~forward_only;
     if (trace->rules > 7)
         FAIL(ctx, DECONV_ERROR_INVALID, "rules 0x%x: bits 0 to 2 name the three rules",
              trace->rules);
-    if (options->flags & DECONV_TRACE_NO_INVERSE)
+    if (options->flags & forward_only)
         trace->rules = 0;
-    TRY(net_graph(net, batch, &trace->graph));
+    TRY(net_graph(net, batch, options->flags & DECONV_TRACE_APPROXIMATE, &trace->graph));
     TRY(trace_mark(trace, options));
     *out = trace;
     trace = NULL;

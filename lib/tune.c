@@ -52,7 +52,7 @@ static deconv_status collect_tasks(deconv_net *net, int64_t batch, work *w)
     char key[TUNING_KEY];
     int count;
 
-    TRY(net_graph(net, batch ? batch : net->graph->batch, &graph));
+    TRY(net_graph(net, batch ? batch : net->graph->batch, false, &graph));
     TRY(net_convolutions(graph, &list, &count));
     TRY_ALLOC(w->task, net->ctx, (size_t)count + 1);
     TRY_ALLOC(w->entry, net->ctx, (size_t)count + 1);

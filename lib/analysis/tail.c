@@ -169,7 +169,7 @@ deconv_status tail_create(deconv_net *net, const change *c, const tensor *const 
     for (int n = 0; n < c->graph->n_node; n++)
         any = any || runs(c, n);
     if (any) {
-        TRY(net_graph(net, batch, &t->graph));
+        TRY(net_graph(net, batch, false, &t->graph));
         TRY(lay_out(t, wanted, count));
         TRY(plan_nodes(t));
     }

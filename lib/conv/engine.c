@@ -10,7 +10,7 @@
 static const conv_algorithm *const algorithms[] = {
     &conv_algorithm_blocked,   &conv_algorithm_planar,   &conv_algorithm_few,
     &conv_algorithm_depthwise, &conv_algorithm_implicit, &conv_algorithm_im2col,
-    &conv_algorithm_direct,
+    &conv_algorithm_winograd,  &conv_algorithm_direct,
 };
 
 enum { ALGORITHMS = sizeof algorithms / sizeof algorithms[0] };
@@ -45,10 +45,19 @@ static int order_of_whole(const conv_task *task)
     return serves ? serves->order(&whole) : -1;
 }
 
+const char *conv_algorithm_refusal(const conv_algorithm *a, const conv_task *task)
+{
+    if (a->inexact && !task->approximate)
+        return "its rounding differs from place to place; it serves passes that permit that";
+    if (a->inexact && task->whole)
+        return "its rounding differs from place to place, and windows are parts of the whole";
+    return a->refuses(task);
+}
+
 const char *convolution_refusal(const conv_algorithm *a, const conv_task *task)
 {
     const tuning_entry *measured = tuning_find(ctx_tuning(task->ctx), task);
-    const char *reason = a->refuses(task);
+    const char *reason = conv_algorithm_refusal(a, task);
 
     if (!reason && task->whole && a->order(task) != order_of_whole(task))
         return "it adds in another order than what serves the whole tensor";
@@ -79,7 +88,8 @@ static int measured_order(const conv_task *task)
     return -1;
 }
 
-/* The fastest of the measured ones, else the cheapest; `order`: only of that one, unless -1. */
+/* The fastest of the measured ones, else the cheapest, of those that are exact; `order`: only of
+ * that one, unless -1. */
 static const conv_algorithm *best_of(const conv_task *task, int order)
 {
     const tuning_entry *measured = tuning_find(ctx_tuning(task->ctx), task);
@@ -90,7 +100,7 @@ static const conv_algorithm *best_of(const conv_task *task, int order)
         const conv_algorithm *a = algorithms[i];
         double time = tuning_time(measured, a->name), cost;
 
-        if (convolution_refusal(a, task) || (order >= 0 && a->order(task) != order))
+        if (a->inexact || convolution_refusal(a, task) || (order >= 0 && a->order(task) != order))
             continue;
         cost = a->cost(task);
         if (best &&
@@ -119,16 +129,30 @@ static int usual_order(const conv_task *task)
     return best ? best->order(&many) : -1;
 }
 
+/* `exact`, or an inexact algorithm that is expected to be faster: these are never measured. */
+static const conv_algorithm *or_inexact(const conv_task *task, const conv_algorithm *exact)
+{
+    const conv_algorithm *best = exact;
+
+    for (int i = 0; i < ALGORITHMS; i++)
+        if (algorithms[i]->inexact && !convolution_refusal(algorithms[i], task) &&
+            (!best || algorithms[i]->cost(task) < best->cost(task)))
+            best = algorithms[i];
+    return best;
+}
+
 const conv_algorithm *convolution_choice(const conv_task *task)
 {
     const conv_algorithm *best = preferred(task);
     int order = best ? -1 : measured_order(task);
 
-    if (!best && order < 0 && !tuning_find_any(ctx_tuning(task->ctx), task))
+    if (best)
+        return best;
+    if (order < 0 && !tuning_find_any(ctx_tuning(task->ctx), task))
         order = usual_order(task);
-    if (!best && order >= 0)
+    if (order >= 0)
         best = best_of(task, order);
-    return best ? best : best_of(task, -1);
+    return or_inexact(task, best ? best : best_of(task, -1));
 }
 
 /* Whether the device has a fast algorithm for ordinary layers. */

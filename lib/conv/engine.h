@@ -36,6 +36,9 @@ typedef struct conv_task {
      * A window must give the bits of the whole, so it is served by an algorithm of the same
      * summation order as the one that serves the whole. */
     const conv_problem *whole;
+    /* Results may differ from the sums of their terms by more than the rounding of a sum, and
+     * differ from place to place: inexact algorithms may serve. */
+    bool approximate;
     /* Adjoint: every image of the source is zero outside one channel, that of its number in
      * conv_operands.units; outside one cell of it. */
     bool one_channel, one_cell;
@@ -55,6 +58,9 @@ typedef struct conv_operands {
 
 struct conv_algorithm {
     const char *name;
+    /* It rounds otherwise than a sum does: equal inputs at two places may give different results,
+     * and a window those that the whole does not have. Serves only tasks that are `approximate`. */
+    bool inexact;
     /* NULL, or why it cannot serve the task. */
     const char *(*refuses)(const conv_task *task);
     /* Estimated cost: multiply-adds, padding included, over the share of the device's peak it
@@ -85,11 +91,12 @@ enum {
     CONV_ORDER_DEPTHWISE,
     CONV_ORDER_IMPLICIT,
     CONV_ORDER_IM2COL,
+    CONV_ORDER_WINOGRAD,
 };
 
 extern const conv_algorithm conv_algorithm_blocked, conv_algorithm_planar, conv_algorithm_few,
     conv_algorithm_depthwise, conv_algorithm_direct;
-extern const conv_algorithm conv_algorithm_implicit, conv_algorithm_im2col;
+extern const conv_algorithm conv_algorithm_implicit, conv_algorithm_im2col, conv_algorithm_winograd;
 
 /* ---- For the operators ---- */
 
@@ -118,7 +125,9 @@ const char *convolution_algorithm(const convolution *c);
 
 /* What convolution_create() would choose; NULL: none takes the layouts. */
 const conv_algorithm *convolution_choice(const conv_task *task);
-/* Why algorithm `a` must not serve the task; NULL: it may. */
+/* Why algorithm `a` cannot serve the task or must not, whatever was measured; NULL: it may. */
+const char *conv_algorithm_refusal(const conv_algorithm *a, const conv_task *task);
+/* The same, and whether it was measured to be wrong or would break windows. */
 const char *convolution_refusal(const conv_algorithm *a, const conv_task *task);
 
 /* single.c: for tasks of one_channel, in place of the algorithm `instead` and with its bits; false

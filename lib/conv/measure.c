@@ -120,6 +120,7 @@ static deconv_status open_bench(bench *b, const conv_task *task)
     b->ctx = task->ctx;
     b->task = *task;
     b->task.whole = NULL;
+    b->task.approximate = false;
     b->task.packed = NULL;
     b->task.scratch = &b->scratch;
     TRY(open_side(b, &b->src, forward, task->src_block, 1));
@@ -361,7 +362,7 @@ static deconv_status measure_candidates(bench *b, double limit, tuning_entry *en
     for (int i = 0; (a = conv_algorithm_at(i)) && entry->count < TUNING_CANDIDATES; i++) {
         double microseconds = 0.0;
 
-        if (a->refuses(&b->task))
+        if (conv_algorithm_refusal(a, &b->task))
             continue;
         if (a->cost(&b->task) * b->seconds_per_cost <= limit)
             status = measure_one(b, a, limit, false, &microseconds);

@@ -11,10 +11,10 @@ typedef struct measure_counts {
     uint32_t wrong;
 } measure_counts;
 
-/* Measures every algorithm that does not refuse the task, on random data, for up to `limit` seconds
- * each: an entry without candidates when none could be. A kernel cannot be interrupted, so what is
- * expected to run for longer than the limit is left out; and what then did run for longer is
- * dropped. task->scratch and task->whole are not looked at. Adds to *counts. */
+/* Measures every exact algorithm that does not refuse the task, on random data, for up to `limit`
+ * seconds each: an entry without candidates when none could be. A kernel cannot be interrupted, so
+ * what is expected to run for longer than the limit is left out; and what then did run for longer
+ * is dropped. task->scratch and task->whole are not looked at. Adds to *counts. */
 deconv_status conv_measure(const conv_task *task, double limit, tuning_entry *entry,
                            measure_counts *counts);
 

@@ -69,7 +69,8 @@ conv_task conv_task_of(const op *op, conv_direction direction, int in_block, int
                        .direction = direction,
                        .scratch = op->scratch,
                        .src_block = forward ? in_block : out_block,
-                       .dst_block = forward ? out_block : in_block};
+                       .dst_block = forward ? out_block : in_block,
+                       .approximate = op->approximate};
 }
 
 deconv_status conv_plan_task(op *op, conv_task task, convolution **out)

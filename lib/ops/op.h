@@ -158,6 +158,7 @@ struct op {
     scratch *scratch; /* shared with the operators of the same network */
     int *in_block;    /* [n_in] layout of each input and its signal: 1 unless the graph says more */
     int *out_block;   /* [n_out] */
+    bool approximate; /* results may round otherwise than sums do; there is no way back then */
     bool planned, planned_inverse;
     void *state;
 };

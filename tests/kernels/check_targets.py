@@ -61,6 +61,8 @@ def requests(arguments, scratch):
         [arguments.layers, "--plan-only"] + files,
         [arguments.deconv, "project", model, picture, "-o", image],
         [arguments.deconv, "project", model, picture, "--rule", "guided", "-o", image],
+        [arguments.deconv, "project", model, picture, "--layer", "conv3", "-o", image],
+        [arguments.deconv, "run", model, picture, "--fast"],
         [arguments.deconv, "occlude", model, picture, "--patch", "48", "--stride", "48", "-o", image],
     ]
     wanted = {}

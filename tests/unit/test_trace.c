@@ -1,4 +1,5 @@
-/* What traces of the bundled network hold on the device: activations, switches, weights. */
+/* What traces of the bundled network hold on the device: activations, switches, weights; what an
+ * approximate one changes, and that nothing else changes beside it. */
 #include "bundled.h"
 
 #include "conv/packed.h"
@@ -94,27 +95,85 @@ static void more_pictures_fit(void **state)
     deconv_ctx_destroy(ctx);
 }
 
-static void projecting_is_refused(void **state)
+static void expect_no_way_back(deconv_ctx *ctx, uint32_t flag)
 {
-    fixture *f = *state;
     const deconv_seed seed = {0, DECONV_STRONGEST, DECONV_STRONGEST, DECONV_STRONGEST};
     const deconv_tensor *signal;
     deconv_tensor *one;
     deconv_trace *trace;
     network n;
 
-    open_network(f->ctx, &n);
-    trace = make_trace(&n, BATCH, &n.output, 1, DECONV_TRACE_NO_INVERSE);
+    open_network(ctx, &n);
+    trace = make_trace(&n, BATCH, &n.output, 1, flag);
     run(&n, trace);
     n.shape[0] = 1;
-    OK(f->ctx, deconv_tensor_create(f->ctx, n.shape, 4, &one));
-    expect_message(f->ctx, deconv_project(trace, n.output, &seed, 1, NULL, one, NULL),
+    OK(ctx, deconv_tensor_create(ctx, n.shape, 4, &one));
+    expect_message(ctx, deconv_project(trace, n.output, &seed, 1, NULL, one, NULL),
                    DECONV_ERROR_INVALID, "DECONV_TRACE_NO_INVERSE");
-    OK(f->ctx, deconv_trace_activation(trace, n.output, &signal));
-    expect_message(f->ctx, deconv_project_signal(trace, n.output, signal, NULL, n.input),
-                   DECONV_ERROR_INVALID, "DECONV_TRACE_NO_INVERSE");
+    OK(ctx, deconv_trace_activation(trace, n.output, &signal));
+    expect_message(ctx, deconv_project_signal(trace, n.output, signal, NULL, n.input),
+                   DECONV_ERROR_INVALID, "DECONV_TRACE_APPROXIMATE");
     deconv_tensor_destroy(one);
     deconv_trace_destroy(trace);
+    close_network(&n);
+}
+
+static void projecting_is_refused(void **state)
+{
+    fixture *f = *state;
+
+    expect_no_way_back(f->ctx, DECONV_TRACE_NO_INVERSE);
+    expect_no_way_back(f->ctx, DECONV_TRACE_APPROXIMATE);
+}
+
+/* ---- Approximate ---- */
+
+static float *run_and_read(const network *n, deconv_trace *trace, uint32_t layer, uint64_t *count)
+{
+    run(n, trace);
+    return activation(n, trace, layer, count);
+}
+
+/* Whoever does not permit it has the same bits before, beside and after an approximate trace, asked
+ * for Winograd's algorithm or not. */
+static void only_who_permits_it_has_other_bits(void **state)
+{
+    fixture *f = *state;
+    deconv_trace *before, *beside, *after, *approximate;
+    float *first, *second, *third, *rounded, largest = 0.0f, most = 0.0f;
+    uint64_t count;
+    uint32_t layer;
+    network n;
+
+    open_network(f->ctx, &n);
+    layer = find(&n, "conv4");
+    before = make_trace(&n, BATCH, &layer, 1, DECONV_TRACE_NO_INVERSE);
+    first = run_and_read(&n, before, layer, &count);
+    setenv("DECONV_CONV_ALGORITHM", "winograd", 1);
+    approximate = make_trace(&n, BATCH, &layer, 1, DECONV_TRACE_APPROXIMATE);
+    beside = make_trace(&n, BATCH, &layer, 1, 0);
+    rounded = run_and_read(&n, approximate, layer, &count);
+    second = run_and_read(&n, beside, layer, &count);
+    deconv_trace_destroy(approximate);
+    after = make_trace(&n, BATCH, &layer, 1, DECONV_TRACE_NO_INVERSE);
+    third = run_and_read(&n, after, layer, &count);
+    unsetenv("DECONV_CONV_ALGORITHM");
+    assert_memory_equal(second, first, (size_t)count * sizeof *first);
+    assert_memory_equal(third, first, (size_t)count * sizeof *first);
+    assert_memory_not_equal(rounded, first, (size_t)count * sizeof *first);
+    for (uint64_t i = 0; i < count; i++) {
+        largest = fmaxf(largest, fabsf(first[i]));
+        most = fmaxf(most, fabsf(rounded[i] - first[i]));
+    }
+    print_message("approximate: %.2g of the largest\n", (double)(most / largest));
+    assert_true(largest > 0.0f && most <= 2e-5f * largest);
+    deconv_trace_destroy(before);
+    deconv_trace_destroy(beside);
+    deconv_trace_destroy(after);
+    free(first);
+    free(second);
+    free(third);
+    free(rounded);
     close_network(&n);
 }
 
@@ -278,6 +337,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(same_bits_in_less_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(more_pictures_fit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(projecting_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(only_who_permits_it_has_other_bits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(weights_are_packed_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(weights_pass_through, set_up, tear_down),
         cmocka_unit_test_setup_teardown(changed_files_are_noticed, set_up, tear_down),
