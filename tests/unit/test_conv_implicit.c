@@ -1,26 +1,10 @@
 /* Implicit GEMM: a result keeps its bits whatever tile computes it and however its sum is shared
  * out; and what is added may be the result as it was. That its values are right is for the layer
  * tests, with $DECONV_CONV_ALGORITHM. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "conv_fixture.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#include "conv/engine.h"
-
-#define GUARD 256 /* bytes of pattern around every buffer */
-
-#define OK(call)                                                                                   \
-    do {                                                                                           \
-        if ((call) != DECONV_OK)                                                                   \
-            fail_msg("%s: %s", #call, deconv_ctx_message(ctx));                                    \
-    } while (0)
-
-static deconv_ctx *ctx;
 
 /* The whole has positions enough for every compute unit, the window so few that sums of more than
  * 512 terms are split. */
@@ -226,25 +210,6 @@ static void adds_to_the_result_itself(void **state)
     }
 }
 
-static int open_context(void **state)
-{
-    deconv_ctx_options options = DECONV_CTX_OPTIONS_INIT;
-
-    (void)state;
-    setenv("DECONV_CONV_ALGORITHM", "implicit", 1);
-    if (deconv_ctx_create(&options, &ctx) != DECONV_OK)
-        return -1;
-    buffers_set_guards(ctx, GUARD);
-    return 0;
-}
-
-static int close_context(void **state)
-{
-    (void)state;
-    deconv_ctx_destroy(ctx);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,5 +217,6 @@ int main(void)
         cmocka_unit_test(adds_to_the_result_itself),
     };
 
+    setenv("DECONV_CONV_ALGORITHM", "implicit", 1);
     return cmocka_run_group_tests(tests, open_context, close_context);
 }

@@ -1,29 +1,12 @@
 /* The convolution engine as networks use it: every algorithm that takes a task, inexact ones too,
  * in every pair of layouts, with and without what comes after the sum, against the formula in
  * float64; and windows against the whole, bit for bit. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "conv_fixture.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "conv/engine.h"
-#include "tensor.h"
-
-#define GUARD 256 /* bytes of pattern around every buffer */
-
-#define OK(call)                                                                                   \
-    do {                                                                                           \
-        if ((call) != DECONV_OK)                                                                   \
-            fail_msg("%s: %s", #call, deconv_ctx_message(ctx));                                    \
-    } while (0)
-
-static deconv_ctx *ctx;
 
 /* ---- Problems ---- */
 
@@ -516,26 +499,6 @@ static void windows_are_parts_of_the_whole(void **state)
         }
     }
     scratch_free(&shared);
-}
-
-/* ---- */
-
-static int open_context(void **state)
-{
-    deconv_ctx_options options = DECONV_CTX_OPTIONS_INIT;
-
-    (void)state;
-    if (deconv_ctx_create(&options, &ctx) != DECONV_OK)
-        return -1;
-    buffers_set_guards(ctx, GUARD);
-    return 0;
-}
-
-static int close_context(void **state)
-{
-    (void)state;
-    deconv_ctx_destroy(ctx);
-    return 0;
 }
 
 int main(void)

@@ -1,26 +1,9 @@
 /* The adjoint of signals in one channel against the same adjoint of all channels: the same bits,
  * but that -0 is 0. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "conv_fixture.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#include "conv/engine.h"
-#include "tensor.h"
-
-#define GUARD 256 /* bytes of pattern around every buffer */
-
-#define OK(call)                                                                                   \
-    do {                                                                                           \
-        if ((call) != DECONV_OK)                                                                   \
-            fail_msg("%s: %s", #call, deconv_ctx_message(ctx));                                    \
-    } while (0)
-
-static deconv_ctx *ctx;
 
 enum { BATCH = 5 };
 
@@ -212,26 +195,6 @@ static void bits_of_the_plain_algorithm(void **state)
     setenv("DECONV_CONV_ALGORITHM", "direct", 1);
     bits_of_the_whole(state);
     unsetenv("DECONV_CONV_ALGORITHM");
-}
-
-/* ---- */
-
-static int open_context(void **state)
-{
-    deconv_ctx_options options = DECONV_CTX_OPTIONS_INIT;
-
-    (void)state;
-    if (deconv_ctx_create(&options, &ctx) != DECONV_OK)
-        return -1;
-    buffers_set_guards(ctx, GUARD);
-    return 0;
-}
-
-static int close_context(void **state)
-{
-    (void)state;
-    deconv_ctx_destroy(ctx);
-    return 0;
 }
 
 int main(void)

@@ -1,28 +1,12 @@
 /* Winograd's algorithm: how far its results are from the sums in float64, where it may serve and
  * where not, results that are a slice of a larger tensor. Odd sizes, layouts and the epilogue are
  * for test_conv_layouts.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "conv_fixture.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "conv/engine.h"
-#include "tensor.h"
-
-#define GUARD 256 /* bytes of pattern around every buffer */
-
-#define OK(call)                                                                                   \
-    do {                                                                                           \
-        if ((call) != DECONV_OK)                                                                   \
-            fail_msg("%s: %s", #call, deconv_ctx_message(ctx));                                    \
-    } while (0)
-
-static deconv_ctx *ctx;
 static scratch shared;
 
 /* ---- Tasks ---- */
@@ -350,23 +334,10 @@ static void writes_slices(void **state)
 
 /* ---- */
 
-static int open_context(void **state)
+static int close_all(void **state)
 {
-    deconv_ctx_options options = DECONV_CTX_OPTIONS_INIT;
-
-    (void)state;
-    if (deconv_ctx_create(&options, &ctx) != DECONV_OK)
-        return -1;
-    buffers_set_guards(ctx, GUARD);
-    return 0;
-}
-
-static int close_context(void **state)
-{
-    (void)state;
     scratch_free(&shared);
-    deconv_ctx_destroy(ctx);
-    return 0;
+    return close_context(state);
 }
 
 int main(void)
@@ -377,5 +348,5 @@ int main(void)
         cmocka_unit_test(writes_slices),
     };
 
-    return cmocka_run_group_tests(tests, open_context, close_context);
+    return cmocka_run_group_tests(tests, open_context, close_all);
 }
