@@ -23,43 +23,79 @@
  * first-level cache, so that weights come from it and not from the second level for every tile. */
 #define TURN         8
 #define TURN_WEIGHTS 5120
+#define TAP_FLOATS   (LANES * KB * LANES)
 
-/* Adds blocks block_from.. of src's channels at the taps of a chunk of `step` to a tile's sums. */
-#define ADD_BLOCKS                                                                                 \
+/* Terms of a turn: a block of channels at a tap each. */
+#define MOST_TERMS (TURN_WEIGHTS / TAP_FLOATS > TAPS ? TURN_WEIGHTS / TAP_FLOATS : TAPS)
+
+/* Where the terms of a turn read in a tile that is all inside, in floats from its first. */
+static int find_terms(const blocked_shape *s, int blocks, int first, int *shift)
+{
+    const int last = min(first + TAPS, s->y.taps * s->x.taps);
+    int n = 0;
+
+    for (int block = 0; block < blocks; block++) {
+        int i = first / s->x.taps, j = first - i * s->x.taps;
+
+        for (int tap = first; tap < last; tap++) {
+            shift[n++] =
+                block * s->src_plane + (i * s->y.tap_step * s->src_w + j * s->x.tap_step) * LANES;
+            if (++j == s->x.taps) {
+                j = 0;
+                i++;
+            }
+        }
+    }
+    return n;
+}
+
+/* Adds LANES channels of one tap to the sums of a tile, READ channel l at position t. */
+#define MULTIPLY(READ)                                                                             \
+    EACH(l, LANES)                                                                                 \
     {                                                                                              \
-        __global const float *in = src + ((size_t)group * s.blocks + block_from) * s.src_plane;    \
-        __global const float *wc = weights + (size_t)(block_from * step) * tap_floats;             \
+        VEC weight[KB];                                                                            \
+                                                                                                   \
+        EACH(b, KB) weight[b] = LOAD(l * KB + b, wt);                                              \
+        EACH(t, TILE)                                                                              \
+        {                                                                                          \
+            const VEC one = (VEC)(READ);                                                           \
+                                                                                                   \
+            EACH(b, KB) sum[b][t] = fma(one, weight[b], sum[b][t]);                                \
+        }                                                                                          \
+    }
+
+/* Adds the terms of a turn to a tile's sums; past the border they read `zeros`. */
+#define ADD_TERMS                                                                                  \
+    __global const float *in = src + ((size_t)group * s.blocks + block_from) * s.src_plane;        \
+    __global const float *wt = weights + (size_t)(block_from * step) * TAP_FLOATS;                 \
+                                                                                                   \
+    if (places->inside) {                                                                          \
+        __global const float *from[TILE];                                                          \
+                                                                                                   \
+        EACH(t, TILE) from[t] = in + places->from[t];                                              \
+        for (int n = 0; n < terms; n++, wt += TAP_FLOATS) {                                        \
+            const long along = shift[n];                                                           \
+                                                                                                   \
+            MULTIPLY(from[t][along + l])                                                           \
+        }                                                                                          \
+    } else {                                                                                       \
+        __global const float *wc = wt;                                                             \
                                                                                                    \
         for (int block = block_from; block < block_to; block++) {                                  \
             for (int k = 0; k < taps->count; k++) {                                                \
-                __global const float *wt = wc + taps->tap[k] * tap_floats;                         \
                 __global const float *from[TILE];                                                  \
                                                                                                    \
-                if (inside) {                                                                      \
-                    EACH(t, TILE) from[t] = in + taps->shift[k] + places.from[t];                  \
-                } else {                                                                           \
-                    EACH(t, TILE)                                                                  \
-                    {                                                                              \
-                        const int read = taps->at[k * TILE + t];                                   \
-                                                                                                   \
-                        from[t] = read < 0 ? zeros : in + read;                                    \
-                    }                                                                              \
-                }                                                                                  \
-                EACH(l, LANES)                                                                     \
+                wt = wc + taps->tap[k] * TAP_FLOATS;                                               \
+                EACH(t, TILE)                                                                      \
                 {                                                                                  \
-                    VEC weight[KB];                                                                \
+                    const int read = taps->at[k * TILE + t];                                       \
                                                                                                    \
-                    EACH(b, KB) weight[b] = LOAD(l * KB + b, wt);                                  \
-                    EACH(t, TILE)                                                                  \
-                    {                                                                              \
-                        const VEC one = (VEC)from[t][l];                                           \
-                                                                                                   \
-                        EACH(b, KB) sum[b][t] = fma(one, weight[b], sum[b][t]);                    \
-                    }                                                                              \
+                    from[t] = read < 0 ? zeros : in + read;                                        \
                 }                                                                                  \
+                MULTIPLY(from[t][l])                                                               \
             }                                                                                      \
             in += s.src_plane;                                                                     \
-            wc += step * tap_floats;                                                               \
+            wc += step * TAP_FLOATS;                                                               \
         }                                                                                          \
     }
 
@@ -69,15 +105,18 @@
 __kernel void conv_blocked(__global const float *restrict src, __global const float *restrict w,
                            __global const float *restrict bias, __global const float *restrict add,
                            __global float *restrict dst, __global const float *restrict zeros,
-                           const blocked_shape s)
+                           __global const blocked_shape *restrict phases,
+                           const blocked_output output)
 {
+    const blocked_shape s = phase_shape(phases, &output);
     WORK;
-    const int tap_floats = LANES * KB * LANES;
-    const int turn_blocks = max(1, TURN_WEIGHTS / (tap_floats * max(1, min(TAPS, all_taps))));
+    const int turn_blocks = max(1, TURN_WEIGHTS / (TAP_FLOATS * max(1, min(TAPS, all_taps))));
     const VEC least = (VEC)(s.relu ? 0.0f : -INFINITY);
     tile_places all_places[TURN];
     tile_taps turn_taps[TURN];
     VEC waiting[TURN][KB][TILE];
+    int shift[MOST_TERMS], terms = 0;
+    int known_first = -1, known_blocks = 0; /* what `shift` is worked out for */
 
     for (int g = 0; g < TURN; g++) {
         turn_taps[g].first = -1;
@@ -91,7 +130,7 @@ __kernel void conv_blocked(__global const float *restrict src, __global const fl
         for (int item = item_from; item < item_to; item++) {
             __global const float *weights =
                 w + s.weight_offset +
-                (size_t)(group * s.items + item) * s.blocks * all_taps * tap_floats;
+                (size_t)(group * s.items + item) * s.blocks * all_taps * TAP_FLOATS;
             int first = 0, block_from = 0, more;
 
             do {
@@ -100,20 +139,27 @@ __kernel void conv_blocked(__global const float *restrict src, __global const fl
                 const int begin = first == 0 && block_from == 0;
 
                 more = block_to < s.blocks || first + TAPS < all_taps;
+                if (known_first != first || known_blocks != block_to - block_from) {
+                    known_first = first;
+                    known_blocks = block_to - block_from;
+                    terms = find_terms(&s, known_blocks, first, shift);
+                }
                 for (int g = 0; g < tiles; g++) {
-                    const tile_places places = all_places[g];
+                    const tile_places *places = &all_places[g];
                     tile_taps *taps = &turn_taps[g];
-                    const int inside = places.inside;
                     VEC sum[KB][TILE];
 
-                    if (all_taps > 0 && block_from == 0 && (item == item_from || all_taps > TAPS))
-                        find_taps(&s, &all_places[g], first, taps);
+                    if (all_taps > 0 && !places->inside && block_from == 0 &&
+                        (item == item_from || all_taps > TAPS))
+                        find_taps(&s, places, first, taps);
                     if (begin) {
                         START_SUMS(item)
                     } else {
                         EACH(b, KB) EACH(t, TILE) sum[b][t] = waiting[g][b][t];
                     }
-                    ADD_BLOCKS
+                    {
+                        ADD_TERMS
+                    }
                     if (more) {
                         EACH(b, KB) EACH(t, TILE) waiting[g][b][t] = sum[b][t];
                     } else {
@@ -121,7 +167,7 @@ __kernel void conv_blocked(__global const float *restrict src, __global const fl
                     }
                 }
                 if (block_to == s.blocks) {
-                    weights += (size_t)(s.blocks * step) * tap_floats;
+                    weights += (size_t)(s.blocks * step) * TAP_FLOATS;
                     first += TAPS;
                     block_from = 0;
                 } else {

@@ -15,8 +15,11 @@
 __kernel void conv_depthwise(__global const float *restrict src, __global const float *restrict w,
                              __global const float *restrict bias,
                              __global const float *restrict add, __global float *restrict dst,
-                             __global const float *restrict zeros, const blocked_shape s)
+                             __global const float *restrict zeros,
+                             __global const blocked_shape *restrict phases,
+                             const blocked_output output)
 {
+    const blocked_shape s = phase_shape(phases, &output);
     WORK;
     const VEC least = (VEC)(s.relu ? 0.0f : -INFINITY);
     int taps_of = -1; /* the tile that `taps` is for */
@@ -24,9 +27,10 @@ __kernel void conv_depthwise(__global const float *restrict src, __global const 
 
     taps.first = -1;
     for (int tile = tile_from; tile < tile_to; tile++) {
-        tile_places places;
+        tile_places here;
+        const tile_places *places = &here;
 
-        find_places(&s, &at, LANES, &places);
+        find_places(&s, &at, LANES, &here);
         for (int item = item_from; item < item_to; item++) {
             __global const float *in = src + (size_t)item * s.src_plane;
             __global const float *wi = w + s.weight_offset + (size_t)item * all_taps * LANES;
@@ -35,16 +39,16 @@ __kernel void conv_depthwise(__global const float *restrict src, __global const 
             START_SUMS(item)
             for (int first = 0; first < all_taps; first += TAPS) {
                 if (taps.first != first || taps_of != tile)
-                    find_taps(&s, &places, first, &taps);
+                    find_taps(&s, &here, first, &taps);
                 taps_of = tile;
                 for (int k = 0; k < taps.count; k++) {
                     const VEC weight = LOAD(first + taps.tap[k], wi);
                     const int *read = taps.at + k * TILE;
 
-                    if (places.inside) {
+                    if (places->inside) {
                         EACH(t, TILE)
                         sum[0][t] =
-                            fma(LOAD(0, in + places.from[t] + taps.shift[k]), weight, sum[0][t]);
+                            fma(LOAD(0, in + places->from[t] + taps.shift[k]), weight, sum[0][t]);
                     } else {
                         EACH(t, TILE)
                         sum[0][t] =

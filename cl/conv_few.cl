@@ -49,16 +49,20 @@ static float across(VEC v)
 __kernel void conv_few(__global const float *restrict src, __global const float *restrict w,
                        __global const float *restrict bias, __global const float *restrict add,
                        __global float *restrict dst, __global const float *restrict zeros,
-                       const blocked_shape s)
+                       __global const blocked_shape *restrict phases, const blocked_output output)
 {
-    const int tile_from = (int)get_global_id(0) * s.tiles;
+    const blocked_shape s = phase_shape(phases, &output);
+    const int tile_from = (int)get_global_id(1) * s.tiles;
     const int tile_to =
         min(tile_from + s.tiles, (s.batch * s.y.count * s.x.count + TILE - 1) / TILE);
     const int all_taps = s.y.taps * s.x.taps;
     const size_t apart = s.dst_block > 1 ? 1 : (size_t)s.dst_h * s.dst_w; /* channels of dst */
-    position at = position_of(&s, tile_from);
+    position at;
     tile_taps taps;
 
+    if (tile_from >= tile_to)
+        return;
+    at = position_of(&s, tile_from);
     taps.first = -1;
     for (int tile = tile_from; tile < tile_to; tile++) {
         __global const float *wc = w + s.weight_offset;

@@ -35,8 +35,10 @@ static int find_terms(const blocked_shape *s, int first, int *shift)
 __kernel void conv_planar(__global const float *restrict src, __global const float *restrict w,
                           __global const float *restrict bias, __global const float *restrict add,
                           __global float *restrict dst, __global const float *restrict zeros,
-                          const blocked_shape s)
+                          __global const blocked_shape *restrict phases,
+                          const blocked_output output)
 {
+    const blocked_shape s = phase_shape(phases, &output);
     WORK;
     const VEC least = (VEC)(s.relu ? 0.0f : -INFINITY);
     const int terms = s.blocks * all_taps;
@@ -44,10 +46,11 @@ __kernel void conv_planar(__global const float *restrict src, __global const flo
 
     for (int tile = tile_from; tile < tile_to; tile++) {
         __global const float *from[TILE];
-        tile_places places;
+        tile_places here;
+        const tile_places *places = &here;
 
-        find_places(&s, &at, 1, &places);
-        EACH(t, TILE) from[t] = src + group * s.blocks * s.src_plane + places.from[t];
+        find_places(&s, &at, 1, &here);
+        EACH(t, TILE) from[t] = src + group * s.blocks * s.src_plane + places->from[t];
         for (int item = item_from; item < item_to; item++) {
             __global const float *wt =
                 w + s.weight_offset + (size_t)(group * s.items + item) * terms * (KB * LANES);

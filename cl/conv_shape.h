@@ -15,12 +15,18 @@ typedef struct {
     int src_channels, src_h, src_w; /* channels in a group */
     int dst_channels, dst_h, dst_w;
     int src_image, src_plane; /* floats from image to image, from block of channels to block */
-    int dst_image;            /* floats from image to image of dst */
-    int dst_from;             /* float of dst where the first image begins */
+    int dst_image, dst_from;  /* as in blocked_output */
     int dst_block;            /* 1: dst is NCHW; LANES: blocks */
-    int relu;                 /* what is below zero becomes zero */
-    int items, range;         /* KB blocks of dst each, in a group; items of a work-item */
-    int tiles;                /* of a work-item */
-    int weight_offset;        /* of this phase, in floats */
+    int relu;
+    int items, range;  /* KB blocks of dst each, in a group; items of a work-item */
+    int tiles;         /* of a work-item */
+    int weight_offset; /* of this phase, in floats */
     int weight_group, weight_dst, weight_src, kernel_w; /* steps through the ONNX weights */
 } blocked_shape;
+
+/* What may differ from run to run; lib/conv/blocked.h has the same. */
+typedef struct {
+    int image; /* floats from image to image of dst */
+    int from;  /* float of dst where the first image begins */
+    int relu;  /* what is below zero becomes zero */
+} blocked_output;

@@ -38,23 +38,23 @@ static void store_rows(float8 *v, __global float *to, size_t apart, int there)
         const size_t plane = (size_t)(channel)*s.dst_h * s.dst_w;                                  \
         const IVEC real = LANE_NUMBERS < (IVEC)(there);                                            \
                                                                                                    \
-        if (!add && (there) >= LANES && places.count == TILE) {                                    \
+        if (!add && (there) >= LANES && places->count == TILE) {                                   \
             EACH(t, TILE)                                                                          \
-            STORE(select(sum[b][t], least, sum[b][t] <= least), 0, dst + plane + places.to[t]);    \
+            STORE(select(sum[b][t], least, sum[b][t] <= least), 0, dst + plane + places->to[t]);   \
         } else {                                                                                   \
             EACH(t, TILE)                                                                          \
             {                                                                                      \
-                if (t < places.count) {                                                            \
+                if (t < places->count) {                                                           \
                     VEC value = sum[b][t];                                                         \
                                                                                                    \
                     if (add)                                                                       \
-                        value += LOAD(0, add + plane + places.to[t]);                              \
+                        value += LOAD(0, add + plane + places->to[t]);                             \
                     value = select(value, least, value <= least);                                  \
-                    STORE(select((VEC)0.0f, value, real), 0, dst + plane + places.to[t]);          \
+                    STORE(select((VEC)0.0f, value, real), 0, dst + plane + places->to[t]);         \
                 }                                                                                  \
             }                                                                                      \
         }                                                                                          \
-    } else if (!add && places.row) {                                                               \
+    } else if (!add && places->row) {                                                              \
         const size_t apart = (size_t)s.dst_h * s.dst_w;                                            \
         float8 part[LANES / 8][8];                                                                 \
                                                                                                    \
@@ -68,7 +68,7 @@ static void store_rows(float8 *v, __global float *to, size_t apart, int there)
         for (int t = TILE; t < 8; t++)                                                             \
             EACH(h, LANES / 8) part[h][t] = (float8)0.0f;                                          \
         EACH(h, LANES / 8)                                                                         \
-        store_rows(part[h], dst + places.to[0] + ((channel) + h * 8) * apart, apart,               \
+        store_rows(part[h], dst + places->to[0] + ((channel) + h * 8) * apart, apart,              \
                    (there)-h * 8);                                                                 \
     } else {                                                                                       \
         float lanes[TILE * LANES];                                                                 \
@@ -77,8 +77,8 @@ static void store_rows(float8 *v, __global float *to, size_t apart, int there)
         for (int l = 0; l < min(LANES, there); l++) {                                              \
             const size_t plane = (size_t)((channel) + l) * s.dst_h * s.dst_w;                      \
                                                                                                    \
-            for (int t = 0; t < places.count; t++) {                                               \
-                const size_t at = plane + places.to[t];                                            \
+            for (int t = 0; t < places->count; t++) {                                              \
+                const size_t at = plane + places->to[t];                                           \
                 const float value = lanes[t * LANES + l] + (add ? add[at] : 0.0f);                 \
                                                                                                    \
                 dst[at] = s.relu && value <= 0.0f ? 0.0f : value;                                  \

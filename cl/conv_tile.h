@@ -24,6 +24,17 @@ typedef struct {
     int to[TILE];         /* floats from the start of dst */
 } tile_places;
 
+/* The work-item's phase, with where the results of this run go. */
+static blocked_shape phase_shape(__global const blocked_shape *phases, const blocked_output *output)
+{
+    blocked_shape s = phases[get_global_id(0)];
+
+    s.dst_image = output->image;
+    s.dst_from = output->from;
+    s.relu = output->relu;
+    return s;
+}
+
 static position position_of(const blocked_shape *s, int tile)
 {
     const int row = tile * TILE / s->x.count;
@@ -97,16 +108,19 @@ static void find_places(const blocked_shape *s, position *at, int pos, tile_plac
     }
 }
 
-/* The tiles, group and items of a work-item. */
+/* The tiles, group and items of a work-item: phase, chunk of tiles, group and range of items. The
+ * phases of a chunk come one after the other: their results lie among each other's. */
 #define WORK                                                                                       \
     const int ranges = (s.items + s.range - 1) / s.range;                                          \
-    const int group = (int)get_global_id(1) / ranges;                                              \
-    const int item_from = (int)get_global_id(1) % ranges * s.range;                                \
+    const int group = (int)get_global_id(2) / ranges;                                              \
+    const int item_from = (int)get_global_id(2) % ranges * s.range;                                \
     const int item_to = min(item_from + s.range, s.items);                                         \
-    const int tile_from = (int)get_global_id(0) * s.tiles;                                         \
+    const int tile_from = (int)get_global_id(1) * s.tiles;                                         \
     const int tile_to =                                                                            \
         min(tile_from + s.tiles, (s.batch * s.y.count * s.x.count + TILE - 1) / TILE);             \
     const int all_taps = s.y.taps * s.x.taps;                                                      \
+    if (tile_from >= tile_to)                                                                      \
+        return;                                                                                    \
     position at = position_of(&s, tile_from)
 
 /* Taps first.. of a phase as a tile meets them. */

@@ -22,6 +22,11 @@ typedef struct blocked_shape {
     int32_t weight_group, weight_dst, weight_src, kernel_w;
 } blocked_shape;
 
+/* As cl/conv_shape.h declares it: what may differ from run to run. */
+typedef struct blocked_output {
+    int32_t image, from, relu;
+} blocked_output;
+
 /* How an algorithm's kernel is specialised, and what it reads. */
 typedef struct tiling {
     const char *kernel;

@@ -12,8 +12,10 @@ typedef struct blocked_plan {
     packed *weights;
     buffer *zeros;
     blocked_shape *phase;
-    int *weight_count; /* floats of each phase */
+    buffer *phase_data; /* the same for the kernels */
+    int *weight_count;  /* floats of each phase */
     int phases;
+    int64_t chunks, ranges; /* of tiles, of items: the launch */
 } blocked_plan;
 
 /* Bytes of weights that a work-item goes through for each tile: they stay in a core's cache. */
@@ -131,24 +133,45 @@ static int weights_across(const tiling *g)
     return g->depthwise ? 1 : g->across;
 }
 
-/* How many items a work-item takes for each of its tiles, and how many tiles. */
-static void split_work(const conv_task *t, const tiling *g, blocked_shape *s, int64_t item_floats)
+/* How many items a work-item takes for each of its tiles, and how many tiles. All phases have as
+ * many ranges of items and as many chunks of tiles: they go as one launch. */
+static void split_work(blocked_plan *plan)
 {
-    const int64_t tiles = ceil_div(positions_of(&t->problem, &s->y, &s->x), g->tile);
-    const int64_t cached = CACHED_WEIGHTS / (int64_t)sizeof(float) / (item_floats + 1);
+    const conv_task *t = &plan->task;
+    const int tile = plan->tiling.tile;
+    const blocked_shape *first = &plan->phase[0];
     const int64_t cores = device_limits_of(t->ctx)->compute_units;
-    int64_t range = cached < 1 ? 1 : cached < s->items ? cached : s->items;
-    int64_t ranges = ceil_div(s->items, range), parts;
-    double work;
+    int64_t item_floats = 0, most_tiles = 1, range, parts;
+    double work = 0.0;
 
-    range = ceil_div(s->items, ranges);
-    work = (double)tiles * g->tile * (double)(item_floats + 1) * (double)range;
-    parts = ceil_div(cores * GROUPS_PER_CORE, ranges * s->groups);
+    for (int i = 0; i < plan->phases; i++) {
+        const blocked_shape *s = &plan->phase[i];
+        const int64_t tiles = ceil_div(positions_of(&t->problem, &s->y, &s->x), tile);
+        const int64_t floats = plan->weight_count[i] / s->items / s->groups;
+
+        most_tiles = tiles > most_tiles ? tiles : most_tiles;
+        item_floats = floats > item_floats ? floats : item_floats;
+        work += (double)tiles * tile * (double)(floats + 1);
+    }
+    range = CACHED_WEIGHTS / (int64_t)sizeof(float) / (item_floats + 1);
+    range = range < 1 ? 1 : range < first->items ? range : first->items;
+    plan->ranges = ceil_div(first->items, range);
+    range = ceil_div(first->items, plan->ranges);
+    work *= (double)range / plan->phases;
+    parts = ceil_div(cores * GROUPS_PER_CORE, plan->ranges * first->groups);
     if ((double)parts > work / GROUP_WORK)
         parts = (int64_t)(work / GROUP_WORK);
-    parts = parts < 1 ? 1 : parts > tiles ? tiles : parts;
-    s->range = (int32_t)range;
-    s->tiles = (int32_t)ceil_div(tiles, parts);
+    parts = parts < 1 ? 1 : parts > most_tiles ? most_tiles : parts;
+    plan->chunks = 0;
+    for (int i = 0; i < plan->phases; i++) {
+        blocked_shape *s = &plan->phase[i];
+        const int64_t tiles = ceil_div(positions_of(&t->problem, &s->y, &s->x), tile);
+
+        s->range = (int32_t)range;
+        s->tiles = (int32_t)(tiles ? ceil_div(tiles, parts) : 1);
+        if (ceil_div(tiles, s->tiles) > plan->chunks)
+            plan->chunks = ceil_div(tiles, s->tiles);
+    }
 }
 
 /* The phases of an axis in an order of their taps that no padding changes: windows find the weights
@@ -191,12 +214,12 @@ static deconv_status lay_out_phases(blocked_plan *plan, int64_t *floats)
             FAIL(t->ctx, DECONV_ERROR_UNSUPPORTED,
                  "a convolution's weights are too large to be packed: over 2147483647 values");
         plan->weight_count[i] = (int)count;
-        split_work(t, g, s, item_floats);
         if (g->across == 1) {
             s->y.src_first += (int32_t)b.top;
             s->x.src_first += (int32_t)b.left;
         }
     }
+    split_work(plan);
 done:
     return status;
 }
@@ -259,6 +282,7 @@ void blocked_plan_release(void *state)
     kernel_free(plan->compute);
     packed_leave(plan->weights);
     buffer_free(plan->zeros);
+    buffer_free(plan->phase_data);
     mem_free(plan->task.ctx, plan->phase);
     mem_free(plan->task.ctx, plan->weight_count);
     mem_free(plan->task.ctx, plan);
@@ -270,6 +294,7 @@ deconv_status blocked_plan_create(const conv_task *t, const tiling *g, void **ou
     deconv_status status = DECONV_OK;
     blocked_plan *plan = NULL;
     int64_t floats;
+    size_t phases;
 
     *out = NULL;
     TRY_ALLOC(plan, t->ctx, 1);
@@ -280,6 +305,9 @@ deconv_status blocked_plan_create(const conv_task *t, const tiling *g, void **ou
     TRY(get_weights(plan, floats));
     TRY(buffer_create(t->ctx, zeros, "padding", &plan->zeros));
     TRY(buffer_fill(t->ctx, plan->zeros, 0, zeros, 0.0f));
+    phases = (size_t)plan->phases * sizeof *plan->phase;
+    TRY(buffer_create(t->ctx, phases, "phases of a convolution", &plan->phase_data));
+    TRY(buffer_write(t->ctx, plan->phase_data, 0, phases, plan->phase));
     if (scratch)
         TRY(scratch_reserve(t->ctx, t->scratch, scratch));
     *out = plan;
@@ -332,30 +360,26 @@ deconv_status blocked_plan_run(void *state, const conv_operands *operands)
     const conv_task *t = &plan->task;
     const tiling *g = &plan->tiling;
     kernel *k = plan->compute;
+    blocked_output output = {.image = plan->phase[0].dst_image, .relu = operands->relu};
     deconv_status status = DECONV_OK;
 
     if (plan->pack_source)
         TRY(source_pack(t, g, plan->pack_source, operands->src));
-    for (int i = 0; i < plan->phases; i++) {
-        blocked_shape s = plan->phase[i];
-        int64_t tiles = ceil_div(positions_of(&t->problem, &s.y, &s.x), g->tile);
-
-        s.relu = operands->relu;
-        if (operands->dst_image) {
-            s.dst_from = (int32_t)operands->dst_from;
-            s.dst_image = (int32_t)operands->dst_image;
-        }
-        kernel_begin(k);
-        arg_buffer(k, plan->pack_source ? t->scratch->data : operands->src);
-        arg_buffer(k, plan->weights->data);
-        arg_buffer(k, operands->bias);
-        arg_buffer(k, operands->add);
-        arg_buffer(k, operands->dst);
-        arg_buffer(k, plan->zeros);
-        arg_struct(k, &s, sizeof s);
-        TRY(kernel_launch_groups(k, ceil_div(tiles, s.tiles),
-                                 (int64_t)s.groups * ceil_div(s.items, s.range), 1, 1, 1, 1));
+    if (operands->dst_image) {
+        output.image = (int32_t)operands->dst_image;
+        output.from = (int32_t)operands->dst_from;
     }
+    kernel_begin(k);
+    arg_buffer(k, plan->pack_source ? t->scratch->data : operands->src);
+    arg_buffer(k, plan->weights->data);
+    arg_buffer(k, operands->bias);
+    arg_buffer(k, operands->add);
+    arg_buffer(k, operands->dst);
+    arg_buffer(k, plan->zeros);
+    arg_buffer(k, plan->phase_data);
+    arg_struct(k, &output, sizeof output);
+    TRY(kernel_launch_groups(k, plan->phases, plan->chunks, plan->phase[0].groups * plan->ranges, 1,
+                             1, 1));
 done:
     return status;
 }
