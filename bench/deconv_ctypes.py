@@ -13,6 +13,7 @@ RULES = {"deconvnet": 0, "gradient": 1, "guided": 2}
 VALUES = {"activation": 0, "one": 1}
 STRONGEST = -1
 TRACE_NO_INVERSE = 0x200
+TRACE_APPROXIMATE = 0x400
 ENGINES = {"incremental": 0, "full": 1}
 MAX_RANK = 5
 
@@ -286,21 +287,23 @@ class Net:
             found.append(layer.value)
         return found
 
-    def trace(self, batch, keep, rules=("deconvnet", "gradient", "guided")):
+    def trace(self, batch, keep, rules=("deconvnet", "gradient", "guided"), approximate=False):
         """No rules: a trace that goes forward only."""
-        return Trace(self, batch, keep, rules)
+        return Trace(self, batch, keep, rules, approximate)
 
 
 class Trace:
     """One forward pass at a time; `keep` lists layers by index."""
 
-    def __init__(self, net, batch, keep, rules):
+    def __init__(self, net, batch, keep, rules, approximate=False):
         self.ctx = net.ctx
         layers = (c_u32 * len(keep))(*keep)
         options = TraceOptions()
         _lib.deconv_trace_options_init(ctypes.byref(options))
         options.rules = sum(1 << RULES[r] for r in rules)
         options.flags = 0 if rules else TRACE_NO_INVERSE
+        if approximate:
+            options.flags |= TRACE_APPROXIMATE
         options.keep = options.last = layers
         options.keep_count = options.last_count = len(keep)
         self.handle = c_void()

@@ -1,5 +1,6 @@
 """Whole forward passes: libdeconv, PyTorch (eager) and ONNX Runtime on the same weights and pictures,
-each from an array of pictures to an array of scores."""
+each from an array of pictures to an array of scores. libdeconv runs twice: as traces do by default, and
+with DECONV_TRACE_APPROXIMATE ("fast"), which lets Winograd's algorithm serve."""
 
 import numpy as np
 import onnxruntime
@@ -15,10 +16,10 @@ TOLERANCE = 1e-4
 class Deconv:
     """A trace that keeps the scores only."""
 
-    def __init__(self, ctx, net, pictures):
+    def __init__(self, ctx, net, pictures, approximate):
         self.ctx = ctx
         self.layer = net.outputs()[0]
-        self.trace = net.trace(len(pictures), [self.layer], rules=())
+        self.trace = net.trace(len(pictures), [self.layer], rules=(), approximate=approximate)
         self.pictures = pictures
         self.tensor = ctx.empty(pictures.shape)
 
@@ -52,14 +53,16 @@ def compare(ctx, net, name, model, path, batch, threads, effort):
     """{what: seconds}, and the largest difference of the scores."""
     pictures = nets_models.pictures(name, batch)
     array = pictures.numpy()
-    mine = Deconv(ctx, net, array)
+    mine = [Deconv(ctx, net, array, approximate) for approximate in (False, True)]
     works = {
-        "libdeconv": mine,
+        "libdeconv": mine[0],
+        "fast": mine[1],
         "PyTorch": pytorch(model, pictures),
         "ONNX Runtime": ort(path, array, threads),
     }
     results = [np.asarray(work()) for work in works.values()]
     difference = max(relative(results[0], other) for other in results[1:])
     seconds = side_by_side.measure(works, **effort)
-    mine.close()
+    for trace in mine:
+        trace.close()
     return seconds, difference
