@@ -7,7 +7,13 @@
  * block 1 is NCHW; lanes past the last channel become zero. One work-item: one element. Global
  * size: (inner x block) x blocks x batch; `flat`, that x all blocks as one number, spread over y
  * and z (launch_planes of lib/ops/broadcast.c).
+ *
+ *   BLOCK  block, 1, 8 or 16: every element divides by it
  */
+#ifndef BLOCK
+#define BLOCK 1
+#endif
+
 typedef struct planes {
     int inner, channels, batch, flat;
     int block, blocks;
@@ -23,13 +29,12 @@ typedef struct place {
 /* Element of channel `c` at the position whose channel 0 is element `start`. */
 int element(const planes *s, int start, int c)
 {
-    return start + c / s->block * s->inner * s->block + c % s->block;
+    return start + c / BLOCK * s->inner * BLOCK + c % BLOCK;
 }
 
-/* Where this work-item's element is; false when it has none. */
-bool find(const planes *s, place *p)
+/* Where element `x` of this work-item's row is; false when there is none. */
+bool find(const planes *s, size_t x, place *p)
 {
-    const size_t x = get_global_id(0);
     size_t y = get_global_id(1), z = get_global_id(2);
 
     if (s->flat) {
@@ -38,11 +43,11 @@ bool find(const planes *s, place *p)
         y = row % (size_t)s->blocks;
         z = row / (size_t)s->blocks;
     }
-    p->channel = (int)y * s->block + (int)x % s->block;
-    p->start = (int)z * s->blocks * s->inner * s->block + (int)x / s->block * s->block;
+    p->channel = (int)y * BLOCK + (int)x % BLOCK;
+    p->start = (int)z * s->blocks * s->inner * BLOCK + (int)x / BLOCK * BLOCK;
     p->at = element(s, p->start, p->channel);
     p->lane = p->channel >= s->channels;
-    return x < (size_t)s->inner * (size_t)s->block && y < (size_t)s->blocks && z < (size_t)s->batch;
+    return x < (size_t)s->inner * BLOCK && y < (size_t)s->blocks && z < (size_t)s->batch;
 }
 
 /* ---- Batch normalization: y = (x - mean) scale / sqrt(variance + epsilon) + bias ----
@@ -57,7 +62,7 @@ __kernel void batch_forward(__global const float *restrict x, __global const flo
 {
     place p;
 
-    if (find(&s, &p)) {
+    if (find(&s, get_global_id(0), &p)) {
         const int c = p.lane ? 0 : p.channel;
         const float value = fma(x[p.at] - mean[c], scale[c] / sqrt(variance[c] + epsilon), bias[c]);
 
@@ -71,7 +76,7 @@ __kernel void batch_inverse(__global const float *restrict r, __global const flo
 {
     place p;
 
-    if (find(&s, &p)) {
+    if (find(&s, get_global_id(0), &p)) {
         const int c = p.lane ? 0 : p.channel;
 
         out[p.at] = p.lane ? 0.0f : r[p.at] * (scale[c] / sqrt(variance[c] + epsilon));
@@ -114,20 +119,83 @@ float lrn_factor(const lrn *n, float base)
     return n->beta == 0.75f ? 1.0f / (sqrt(base) * sqrt(sqrt(base))) : pow(base, -n->beta);
 }
 
+#if BLOCK > 1
+#define JOIN2(a, b) a##b
+#define JOIN(a, b)  JOIN2(a, b)
+#define VEC         JOIN(float, BLOCK)
+#define LOAD        JOIN(vload, BLOCK)
+#define STORE       JOIN(vstore, BLOCK)
+#define IVEC        JOIN(int, BLOCK)
+#if BLOCK == 16
+#define LANES (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+#else
+#define LANES (int8)(0, 1, 2, 3, 4, 5, 6, 7)
+#endif
+
+/* Block `b` of channels at a position; zeros where there is none. */
+VEC lrn_block(const lrn *n, __global const float *x, int start, int b)
+{
+    return b < 0 || b >= n->s.blocks ? (VEC)0.0f
+                                     : LOAD(0, x + start + (size_t)b * n->s.inner * BLOCK);
+}
+
+/* lrn_base of the channels of block `b`, in the same order: lanes past the last channel are zero.
+ */
+VEC lrn_bases(const lrn *n, __global const float *x, int start, int b)
+{
+    float near[3 * BLOCK];
+    VEC sum = (VEC)0.0f;
+
+    if (n->below > BLOCK || n->above > BLOCK) {
+        for (int l = 0; l < BLOCK; l++)
+            near[l] = lrn_base(n, x, start, min(b * BLOCK + l, n->s.channels - 1));
+        return LOAD(0, near);
+    }
+    for (int i = 0; i < 3; i++)
+        STORE(lrn_block(n, x, start, b + i - 1), i, near);
+    for (int k = BLOCK - n->below; k <= BLOCK + n->above; k++) {
+        const VEC v = LOAD(0, near + k);
+
+        sum = fma(v, v, sum);
+    }
+    return fma((VEC)n->alpha, sum, (VEC)n->bias);
+}
+
+VEC lrn_factors(const lrn *n, VEC base)
+{
+    return n->beta == 0.75f ? (VEC)1.0f / (sqrt(base) * sqrt(sqrt(base)))
+                            : pow(base, (VEC)-n->beta);
+}
+
+/* One work-item: a block of channels at a position. */
 __kernel void lrn_forward(__global const float *restrict x, __global float *restrict y, const lrn n)
 {
     place p;
 
-    if (find(&n.s, &p))
-        y[p.at] = p.lane ? 0.0f : x[p.at] * lrn_factor(&n, lrn_base(&n, x, p.start, p.channel));
+    if (find(&n.s, get_global_id(0) * BLOCK, &p)) {
+        const VEC factor = lrn_factors(&n, lrn_bases(&n, x, p.start, p.channel / BLOCK));
+
+        const IVEC there = LANES < (IVEC)(n.s.channels - p.channel);
+
+        STORE(select((VEC)0.0f, LOAD(0, x + p.at) * factor, there), 0, y + p.at);
+    }
 }
+#else
+__kernel void lrn_forward(__global const float *restrict x, __global float *restrict y, const lrn n)
+{
+    place p;
+
+    if (find(&n.s, get_global_id(0), &p))
+        y[p.at] = x[p.at] * lrn_factor(&n, lrn_base(&n, x, p.start, p.channel));
+}
+#endif
 
 __kernel void lrn_inverse(__global const float *restrict r, __global const float *restrict x,
                           __global float *restrict out, const lrn n)
 {
     place p;
 
-    if (find(&n.s, &p)) {
+    if (find(&n.s, get_global_id(0), &p)) {
         const int c = p.channel;
         const int last = min(c + n.below, n.s.channels - 1);
         float sum = 0.0f, own = 0.0f;

@@ -3,6 +3,7 @@
 #include "classes.h"
 
 #include <limits.h>
+#include <stdio.h>
 
 /* planes of cl/normalize.cl: a tensor as batch x channels x inner. */
 typedef struct planes {
@@ -77,14 +78,22 @@ done:
     return status;
 }
 
+static deconv_status normalize_kernel(op *op, const planes *p, const char *name, kernel **out)
+{
+    char options[24];
+
+    snprintf(options, sizeof options, "-DBLOCK=%d", p->block);
+    return kernel_create(op->ctx, "normalize.cl", options, name, out);
+}
+
 static deconv_status batch_norm_plan(op *op)
 {
     batch_norm *n = op->state;
     deconv_status status;
 
     n->planes = planes_of(&op->in_shape[0], op->in_block[0]);
-    TRY(kernel_create(op->ctx, "normalize.cl", "", "batch_forward", &n->forward));
-    TRY(kernel_create(op->ctx, "normalize.cl", "", "batch_inverse", &n->inverse));
+    TRY(normalize_kernel(op, &n->planes, "batch_forward", &n->forward));
+    TRY(normalize_kernel(op, &n->planes, "batch_inverse", &n->inverse));
 done:
     return status;
 }
@@ -239,8 +248,8 @@ static deconv_status lrn_plan(op *op)
     deconv_status status;
 
     n->window.planes = planes_of(&op->in_shape[0], op->in_block[0]);
-    TRY(kernel_create(op->ctx, "normalize.cl", "", "lrn_forward", &n->forward));
-    TRY(kernel_create(op->ctx, "normalize.cl", "", "lrn_inverse", &n->inverse));
+    TRY(normalize_kernel(op, &n->window.planes, "lrn_forward", &n->forward));
+    TRY(normalize_kernel(op, &n->window.planes, "lrn_inverse", &n->inverse));
 done:
     return status;
 }
@@ -253,12 +262,13 @@ static void lrn_release(op *op)
     kernel_free(n->inverse);
 }
 
-static deconv_status lrn_launch(const lrn *n, kernel *k)
+/* Work-items that take `elements` each of a position's channels. */
+static deconv_status lrn_launch(const lrn *n, kernel *k, int elements)
 {
     const planes *p = &n->window.planes;
 
     arg_struct(k, &n->window, sizeof n->window);
-    return launch_planes(k, (int64_t)p->inner * p->block, p->blocks, p->batch);
+    return launch_planes(k, (int64_t)p->inner * p->block / elements, p->blocks, p->batch);
 }
 
 static deconv_status lrn_forward(op *op, const op_pass *pass)
@@ -268,7 +278,7 @@ static deconv_status lrn_forward(op *op, const op_pass *pass)
     kernel_begin(n->forward);
     arg_buffer(n->forward, pass->in[0]->data);
     arg_buffer(n->forward, pass->out[0]->data);
-    return lrn_launch(n, n->forward);
+    return lrn_launch(n, n->forward, n->window.planes.block);
 }
 
 static deconv_status lrn_inverse(op *op, const op_pass *pass)
@@ -285,7 +295,7 @@ static deconv_status lrn_inverse(op *op, const op_pass *pass)
     arg_buffer(n->inverse, pass->signal_out[0]->data);
     arg_buffer(n->inverse, pass->in[0]->data);
     arg_buffer(n->inverse, pass->signal_in[0]->data);
-    return lrn_launch(n, n->inverse);
+    return lrn_launch(n, n->inverse, 1);
 }
 
 static uint32_t lrn_keeps(const op *op, deconv_rule rule, uint32_t flags)
