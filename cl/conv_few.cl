@@ -30,10 +30,38 @@ static float across(VEC v)
     return v2.x + v2.y;
 }
 
-/* One block of channels of one tap, READ the vector of position t of a tile. */
-#define MULTIPLY_FEW(READ)                                                                         \
+/* Terms (a block of channels at a tap) whose places are worked out at a time. */
+#define TERMS 2048
+
+/* Where terms first.. read in a tile that is all inside, in floats from its first. Terms run over
+ * chunks of taps, block of channels, tap, as their weights do. */
+static int find_terms(const blocked_shape *s, int first, int *shift)
+{
+    const int taps = s->y.taps * s->x.taps, last = min(first + TERMS, s->blocks * taps);
+    int term = 0;
+
+    for (int chunk = 0; chunk < taps && term < last; chunk += TAPS) {
+        for (int block = 0; block < s->blocks; block++) {
+            int i = chunk / s->x.taps, j = chunk - i * s->x.taps;
+
+            for (int tap = chunk; tap < min(chunk + TAPS, taps); tap++, term++) {
+                if (term >= first && term < last)
+                    shift[term - first] =
+                        block * s->src_plane +
+                        (i * s->y.tap_step * s->src_w + j * s->x.tap_step) * LANES;
+                if (++j == s->x.taps) {
+                    j = 0;
+                    i++;
+                }
+            }
+        }
+    }
+    return last - first;
+}
+
+/* One term, READ the vector of position t of a tile. */
+#define MULTIPLY(READ)                                                                             \
     {                                                                                              \
-        __global const float *wt = wc + taps.tap[k] * CHANNELS * LANES;                            \
         VEC weight[CHANNELS];                                                                      \
                                                                                                    \
         EACH(c, CHANNELS) weight[c] = LOAD(c, wt);                                                 \
@@ -45,7 +73,6 @@ static float across(VEC v)
         }                                                                                          \
     }
 
-/* Sums run over chunks of taps, block of channels, tap. */
 __kernel void conv_few(__global const float *restrict src, __global const float *restrict w,
                        __global const float *restrict bias, __global const float *restrict add,
                        __global float *restrict dst, __global const float *restrict zeros,
@@ -55,45 +82,53 @@ __kernel void conv_few(__global const float *restrict src, __global const float 
     const int tile_from = (int)get_global_id(1) * s.tiles;
     const int tile_to =
         min(tile_from + s.tiles, (s.batch * s.y.count * s.x.count + TILE - 1) / TILE);
-    const int all_taps = s.y.taps * s.x.taps;
+    const int all_taps = s.y.taps * s.x.taps, terms = s.blocks * all_taps;
     const size_t apart = s.dst_block > 1 ? 1 : (size_t)s.dst_h * s.dst_w; /* channels of dst */
+    int shift[TERMS], known;
     position at;
     tile_taps taps;
 
     if (tile_from >= tile_to)
         return;
     at = position_of(&s, tile_from);
+    known = find_terms(&s, 0, shift);
     taps.first = -1;
     for (int tile = tile_from; tile < tile_to; tile++) {
-        __global const float *wc = w + s.weight_offset;
-        __global const float *from[TILE];
+        __global const float *wt = w + s.weight_offset;
         tile_places places;
         VEC sum[CHANNELS][TILE];
 
         find_places(&s, &at, LANES, &places);
         EACH(c, CHANNELS) EACH(t, TILE) sum[c][t] = (VEC)0.0f;
-        EACH(t, TILE) from[t] = src + places.from[t];
-        for (int first = 0; first < all_taps; first += TAPS) {
-            long plane = 0;
+        if (places.inside) {
+            __global const float *from[TILE];
 
-            find_taps(&s, &places, first, &taps);
-            for (int block = 0; block < s.blocks; block++) {
-                if (places.inside) {
-                    for (int k = 0; k < taps.count; k++) {
-                        const long along = plane + taps.shift[k];
+            EACH(t, TILE) from[t] = src + places.from[t];
+            for (int first = 0; first < terms; first += TERMS) {
+                if (terms > TERMS)
+                    known = find_terms(&s, first, shift);
+                for (int n = 0; n < known; n++, wt += CHANNELS * LANES) {
+                    const long along = shift[n];
 
-                        __builtin_prefetch(from[TILE - 1] + along + AHEAD * LANES);
-                        MULTIPLY_FEW(LOAD(0, from[t] + along))
-                    }
-                } else {
+                    __builtin_prefetch(from[TILE - 1] + along + AHEAD * LANES);
+                    MULTIPLY(LOAD(0, from[t] + along))
+                }
+            }
+        } else {
+            for (int first = 0; first < all_taps; first += TAPS) {
+                __global const float *wc = wt, *in = src;
+
+                find_taps(&s, &places, first, &taps);
+                for (int block = 0; block < s.blocks; block++, in += s.src_plane) {
                     for (int k = 0; k < taps.count; k++) {
                         const int *read = taps.at + k * TILE;
 
-                        MULTIPLY_FEW(LOAD(0, read[t] < 0 ? zeros : src + plane + read[t]))
+                        wt = wc + taps.tap[k] * CHANNELS * LANES;
+                        MULTIPLY(LOAD(0, read[t] < 0 ? zeros : in + read[t]))
                     }
+                    wc += min(TAPS, all_taps - first) * CHANNELS * LANES;
                 }
-                plane += s.src_plane;
-                wc += min(TAPS, all_taps - first) * CHANNELS * LANES;
+                wt = wc;
             }
         }
         EACH(t, TILE)
