@@ -108,7 +108,9 @@ __kernel void conv_blocked(__global const float *restrict src, __global const fl
                            __global const blocked_shape *restrict phases,
                            const blocked_output output)
 {
-    const blocked_shape s = phase_shape(phases, &output);
+    blocked_shape s;
+
+    get_phase(phases, &output, &s);
     WORK;
     const int turn_blocks = max(1, TURN_WEIGHTS / (TAP_FLOATS * max(1, min(TAPS, all_taps))));
     const VEC least = (VEC)(s.relu ? 0.0f : -INFINITY);

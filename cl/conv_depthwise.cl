@@ -19,7 +19,9 @@ __kernel void conv_depthwise(__global const float *restrict src, __global const 
                              __global const blocked_shape *restrict phases,
                              const blocked_output output)
 {
-    const blocked_shape s = phase_shape(phases, &output);
+    blocked_shape s;
+
+    get_phase(phases, &output, &s);
     WORK;
     const VEC least = (VEC)(s.relu ? 0.0f : -INFINITY);
     int taps_of = -1; /* the tile that `taps` is for */

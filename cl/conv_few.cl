@@ -78,7 +78,10 @@ __kernel void conv_few(__global const float *restrict src, __global const float 
                        __global float *restrict dst, __global const float *restrict zeros,
                        __global const blocked_shape *restrict phases, const blocked_output output)
 {
-    const blocked_shape s = phase_shape(phases, &output);
+    blocked_shape s;
+
+    get_phase(phases, &output, &s);
+
     const int tile_from = (int)get_global_id(1) * s.tiles;
     const int tile_to =
         min(tile_from + s.tiles, (s.batch * s.y.count * s.x.count + TILE - 1) / TILE);
