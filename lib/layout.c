@@ -1,9 +1,9 @@
-/* Maps between layouts and windows (cl/layout.cl); see layout.h. */
+/* Maps between layouts and windows (cl/layout.h); see layout.h. */
 #include "layout.h"
 
 #include <stdio.h>
 
-/* As cl/layout.cl declares it, field for field. */
+/* As cl/layout.h declares it, field for field. */
 typedef struct move_shape {
     window_frame from, to;
     int32_t count, channels;

@@ -1,4 +1,4 @@
-/* Boxes copied from buffer to buffer (cl/copy.cl), merged into as few dimensions as they allow.
+/* Boxes copied from buffer to buffer (cl/copy.h), merged into as few dimensions as they allow.
  * Which box an operator copies is the operator's business. */
 #include "strided_copy.h"
 
@@ -97,7 +97,7 @@ deconv_status strided_copy_create(deconv_ctx *ctx, kernel **out)
     return kernel_create(ctx, "maps.cl", "", "strided_copy", out);
 }
 
-/* copy_walk of cl/copy.cl */
+/* copy_walk of cl/copy.h */
 typedef struct copy_walk {
     int32_t size[DECONV_MAX_RANK];
     int32_t from_at;

@@ -86,7 +86,8 @@ MOVER(move_1_to_16, 1, 16)
 MOVER(move_16_to_1, 16, 1)
 
 /* Zero where windows of a signal lie outside the maps of height x width. `planes` blocks of
- * channels of `block` floats. One work-item: one position of a window. */
+ * channels of `block` floats. One work-item: one position of a window. (Code for vectors would take
+ * longer to compile than the zeros to write.) */
 __kernel void clip_windows(__global float *signal, __global const int *restrict seeds,
                            const window_frame f, const int count, const int planes, const int block,
                            const int height, const int width)
@@ -100,10 +101,12 @@ __kernel void clip_windows(__global float *signal, __global const int *restrict 
 
     if (row >= 0 && row < height && column >= 0 && column < width)
         return;
+#pragma clang loop vectorize(disable)
     for (int plane = 0; plane < planes; plane++) {
         __global float *cell =
             signal + ((((size_t)window * planes + plane) * f.size[0] + y) * f.size[1] + x) * block;
 
+#pragma clang loop vectorize(disable)
         for (int l = 0; l < block; l++)
             cell[l] = 0.0f;
     }
