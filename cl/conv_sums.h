@@ -30,6 +30,10 @@ static void store_rows(float8 *v, __global float *to, size_t apart, int there)
     }
 #endif
 
+/* Before a loop over few values: making code for vectors of them is a fifth of compiling the
+ * kernel, and gains nothing. */
+#define SCALAR _Pragma("clang loop vectorize(disable)")
+
 /* Stores the sums of block `b` of an item: `there` channels of it exist, the first is `channel`.
  * What is not above `least`, 0 or minus infinity, becomes that: NaN stays, negative zero does not.
  */
@@ -77,7 +81,8 @@ static void store_rows(float8 *v, __global float *to, size_t apart, int there)
         for (int l = 0; l < min(LANES, there); l++) {                                              \
             const size_t plane = (size_t)((channel) + l) * s.dst_h * s.dst_w;                      \
                                                                                                    \
-            for (int t = 0; t < places->count; t++) {                                              \
+            SCALAR for (int t = 0; t < places->count; t++)                                         \
+            {                                                                                      \
                 const size_t at = plane + places->to[t];                                           \
                 const float value = lanes[t * LANES + l] + (add ? add[at] : 0.0f);                 \
                                                                                                    \

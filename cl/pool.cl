@@ -20,6 +20,8 @@
  * says where each lies, `f` how large they are. seeds = NULL: whole maps.
  *
  * LANES  1, 8 or 16 */
+#include "window_frame.h"
+
 #pragma OPENCL FP_CONTRACT OFF
 
 #ifndef LANES
@@ -52,11 +54,6 @@ typedef struct pool_shape {
     int padded_h, padded_w; /* in + pad behind: where the padded picture ends */
     int dilation_h, dilation_w;
 } pool_shape;
-
-/* As lib/window.h has it. */
-typedef struct window_frame {
-    int jump[2], offset[2], size[2];
-} window_frame;
 
 typedef struct pool_frames {
     window_frame out, in; /* of the signal at y and at x */

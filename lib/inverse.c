@@ -428,8 +428,8 @@ static deconv_status plan_operators(inverse *way, const planner *p)
         TRY(buffer_create(way->ctx, (size_t)way->count * sizeof(int32_t), "units", &way->units));
         TRY(buffer_create(way->ctx, (size_t)way->count * sizeof(float), "seed values",
                           &way->values));
-        TRY(kernel_create(way->ctx, "layout.cl", "", "clip_windows", &way->clip));
-        TRY(kernel_create(way->ctx, "layout.cl", "", "plant_seeds", &way->plant));
+        TRY(kernel_create(way->ctx, "maps.cl", "", "clip_windows", &way->clip));
+        TRY(kernel_create(way->ctx, "maps.cl", "", "plant_seeds", &way->plant));
         TRY(mover_create(way->ctx, way->graph->value[way->key.to].shape.dim[1], 1, 1, &way->leave));
     }
     for (int k = 0; k < way->n_step; k++) {

@@ -254,7 +254,7 @@ deconv_status twin_create(const graph *g, const graph_node *node, deconv_rule ru
                                                     : t->op->out_shape[c->operand - of->n_in];
     }
     if (!room->kernel)
-        TRY(kernel_create(ctx, "layout.cl", "", "cut_windows", &room->kernel));
+        TRY(kernel_create(ctx, "maps.cl", "", "cut_windows", &room->kernel));
     *out = t;
     t = NULL;
 done:

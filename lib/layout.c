@@ -1,25 +1,23 @@
-/* Maps between layouts and windows (cl/layout.cl); see layout.h. */
+/* Maps between layouts and windows (cl/layout.h); see layout.h. */
 #include "layout.h"
 
 #include <stdio.h>
 
-/* As cl/layout.cl declares it, field for field. */
+/* As cl/layout.h declares it, field for field. */
 typedef struct move_shape {
     window_frame from, to;
     int32_t count, channels;
-    int32_t add, numbered;
+    int32_t block, add, numbered;
 } move_shape;
 
 deconv_status mover_create(deconv_ctx *ctx, int64_t channels, int from, int to, mover *out)
 {
-    char options[48] = "";
+    char name[32] = "move_alike";
 
-    /* Row-major on both sides is what the file has without options, as its other kernels ask for
-     * it: one program less to build. */
-    if (from > 1 || to > 1)
-        snprintf(options, sizeof options, "-DFROM=%d -DTO=%d", from, to);
+    if (from != to)
+        snprintf(name, sizeof name, "move_%d_to_%d", from, to);
     *out = (mover){.channels = channels, .to_block = to};
-    return kernel_create(ctx, "layout.cl", options, "move_maps", &out->kernel);
+    return kernel_create(ctx, "maps.cl", "", name, &out->kernel);
 }
 
 void mover_release(mover *m)
@@ -49,6 +47,7 @@ deconv_status mover_run(const mover *m, const shape *map, const buffer *from, co
                           .to = whole,
                           .count = (int32_t)map->dim[0],
                           .channels = (int32_t)m->channels,
+                          .block = m->to_block,
                           .add = add};
 
     return move(m, from, to, NULL, &s);
@@ -62,6 +61,7 @@ deconv_status mover_run_windows(const mover *m, const windows *w, const window_f
                           .to = *to_frame,
                           .count = (int32_t)w->count,
                           .channels = (int32_t)m->channels,
+                          .block = m->to_block,
                           .add = add,
                           .numbered = numbered};
 

@@ -57,6 +57,14 @@ static void pretend(device *d)
     log_line(d->ctx, DECONV_LOG_INFO, "choices as for a device like %s", like);
 }
 
+/* Why not PoCL's: program.c. */
+static bool wants_binaries(const device *d)
+{
+    const char *keep = getenv("DECONV_KEEP_PROGRAMS");
+
+    return strcmp(d->info.platform, "Portable Computing Language") != 0 || (keep && keep[0]);
+}
+
 static deconv_status choose(device *d, const char *wanted, cl_platform_id *platform)
 {
     candidates found = {0};
@@ -132,6 +140,7 @@ deconv_status device_open(deconv_ctx *ctx, const char *wanted, const char *cache
     if (profile)
         TRY(profile_create(ctx, &d->profile));
     d->cache_dir = cache_folder(ctx, cache_dir);
+    d->keep_programs = wants_binaries(d);
     TRY(read_kernel_dir(d));
 done:
     if (status != DECONV_OK)

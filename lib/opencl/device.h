@@ -20,8 +20,9 @@ struct device {
     cl_context context;
     cl_command_queue queue;
 
-    char *cache_dir;  /* NULL: programs are not kept on disk */
-    char *kernel_dir; /* $DECONV_KERNEL_DIR; NULL: embedded sources only */
+    char *cache_dir;    /* NULL: programs are not kept on disk */
+    bool keep_programs; /* ask the driver for binaries; without it, only those there are serve */
+    char *kernel_dir;   /* $DECONV_KERNEL_DIR; NULL: embedded sources only */
 
     pthread_mutex_t program_lock; /* held while a program is built: nobody builds it twice */
     struct program *programs;

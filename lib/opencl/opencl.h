@@ -82,8 +82,8 @@ deconv_status buffers_check_guards(deconv_ctx *ctx);
 typedef struct kernel kernel;
 
 /* Kernel `name` of the embedded file cl/`source` built with `options` ("" or "-DX=1 ..."). Programs
- * are built once per context and options and cached on disk; every kernel_create gives a kernel
- * object of its own, so that no two users share arguments. */
+ * are built once per context and options and cached on disk (PoCL's by itself); every kernel_create
+ * gives a kernel object of its own, so that no two users share arguments. */
 deconv_status kernel_create(deconv_ctx *ctx, const char *source, const char *options,
                             const char *name, kernel **out);
 void kernel_free(kernel *kernel);

@@ -12,6 +12,12 @@
  *            made for something else, refused by the driver), the program is built from source and
  *            the binary is stored again; none of that is a failure.
  *
+ *   PoCL     It has a cache of its own, of what was launched. Asked for a binary, it compiles every
+ *            kernel of the program for groups of any size (pocl_driver_build_poclbinary of 3.1 to
+ *            7.1), and the launches that follow compile for their own size all the same: more than
+ *            half of a first run. So its binaries are taken but not asked for, unless
+ *            DECONV_KEEP_PROGRAMS is set.
+ *
  *   Threads  program_lock is held from the look-up to the end of the build, so two threads that
  *            want the same program build it once, and two that want different ones build one by
  *            one.
@@ -98,7 +104,7 @@ static void to_cache(device *d, const build *b, cl_program object)
     uint8_t *binary = NULL;
     size_t size = 0;
 
-    if (!d->cache_dir)
+    if (!d->cache_dir || !d->keep_programs)
         return;
     if (d->api.GetProgramInfo(object, CL_PROGRAM_BINARY_SIZES, sizeof size, &size, NULL) !=
             CL_SUCCESS ||

@@ -152,7 +152,7 @@ static deconv_status activation_plan(op *op)
     snprintf(name, sizeof name, "%s_inverse", f->kernel_name);
     TRY(kernel_create(op->ctx, "activation.cl", "", name, &f->inverse));
     if (!f->form->arithmetic)
-        TRY(kernel_create(op->ctx, "rectify.cl", "", "rectify", &f->rectify));
+        TRY(kernel_create(op->ctx, "maps.cl", "", "rectify", &f->rectify));
 done:
     return status;
 }
@@ -162,9 +162,9 @@ static deconv_status relu_plan(op *op)
     activation *f = op->state;
     deconv_status status;
 
-    TRY(kernel_create(op->ctx, "rectify.cl", "", "rectify", &f->rectify));
-    TRY(kernel_create(op->ctx, "rectify.cl", "", "rectify_inverse", &f->inverse));
-    TRY(kernel_create(op->ctx, "rectify.cl", "", "rectify_inverse_windows", &f->inverse_windows));
+    TRY(kernel_create(op->ctx, "maps.cl", "", "rectify", &f->rectify));
+    TRY(kernel_create(op->ctx, "maps.cl", "", "rectify_inverse", &f->inverse));
+    TRY(kernel_create(op->ctx, "maps.cl", "", "rectify_inverse_windows", &f->inverse_windows));
 done:
     return status;
 }

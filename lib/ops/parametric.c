@@ -70,7 +70,7 @@ static deconv_status parametric_plan(op *op)
     TRY(kernel_create(op->ctx, "arithmetic.cl", "",
                       f->rectifies ? "prelu_inverse" : "power_inverse", &f->inverse));
     if (f->rectifies)
-        TRY(kernel_create(op->ctx, "rectify.cl", "", "rectify", &f->rectify));
+        TRY(kernel_create(op->ctx, "maps.cl", "", "rectify", &f->rectify));
     if (constant && !constant->is_float)
         TRY(plan_exponent(op, constant, &f->exponent));
 done:

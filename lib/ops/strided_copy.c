@@ -1,4 +1,4 @@
-/* Boxes copied from buffer to buffer (cl/copy.cl), merged into as few dimensions as they allow.
+/* Boxes copied from buffer to buffer (cl/copy.h), merged into as few dimensions as they allow.
  * Which box an operator copies is the operator's business. */
 #include "strided_copy.h"
 
@@ -94,10 +94,10 @@ bool copy_box_is_plain(const copy_box *b)
 
 deconv_status strided_copy_create(deconv_ctx *ctx, kernel **out)
 {
-    return kernel_create(ctx, "copy.cl", "", "strided_copy", out);
+    return kernel_create(ctx, "maps.cl", "", "strided_copy", out);
 }
 
-/* copy_walk of cl/copy.cl */
+/* copy_walk of cl/copy.h */
 typedef struct copy_walk {
     int32_t size[DECONV_MAX_RANK];
     int32_t from_at;
@@ -134,7 +134,7 @@ deconv_status strided_copy(deconv_ctx *ctx, kernel *kernel, const copy_box *b, c
 
 deconv_status add_into_create(deconv_ctx *ctx, kernel **out)
 {
-    return kernel_create(ctx, "copy.cl", "", "add_into", out);
+    return kernel_create(ctx, "maps.cl", "", "add_into", out);
 }
 
 deconv_status add_into(kernel *kernel, const buffer *x, buffer *y, int64_t count)

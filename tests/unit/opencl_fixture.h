@@ -147,6 +147,7 @@ static inline int set_up(void **state)
     assert_int_equal(mkdir(f->kernels, 0700), 0);
     write_kernel(f, "probe.cl", probe_source);
     setenv("DECONV_KERNEL_DIR", f->kernels, 1);
+    setenv("DECONV_KEEP_PROGRAMS", "1", 1);
     f->ctx = open_context(f, 0);
     *state = f;
     return 0;

@@ -64,6 +64,28 @@ static void programs_are_built_once(void **state)
     deconv_ctx_destroy(ctx);
 }
 
+/* PoCL has a cache of its own, and making a binary for ours costs it more than building. What is in
+ * ours serves all the same. */
+static void pocl_keeps_its_own(void **state)
+{
+    fixture *f = *state;
+    char path[2 * PATH_SIZE];
+    deconv_device_info info = DECONV_DEVICE_INFO_INIT;
+
+    OK(f->ctx, deconv_ctx_device(f->ctx, &info));
+    if (strcmp(info.platform, "Portable Computing Language") != 0)
+        skip();
+    unsetenv("DECONV_KEEP_PROGRAMS");
+    expect_build(f, false);
+    expect_build(f, false);
+    assert_int_equal(program_files(f, path, sizeof path), 0);
+    setenv("DECONV_KEEP_PROGRAMS", "1", 1);
+    expect_build(f, false);
+    assert_int_equal(program_files(f, path, sizeof path), 1);
+    unsetenv("DECONV_KEEP_PROGRAMS");
+    expect_build(f, true);
+}
+
 typedef struct bytes {
     uint8_t *data;
     size_t size;
@@ -257,9 +279,10 @@ int main(int argc, char **argv)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(programs_are_built_once),   TEST(damaged_files_are_rebuilt),
-        TEST(foreign_binary_is_rebuilt), TEST(unwritable_cache_is_no_failure),
-        TEST(contexts_share_a_cache),    TEST(processes_share_a_cache),
+        TEST(programs_are_built_once),        TEST(pocl_keeps_its_own),
+        TEST(damaged_files_are_rebuilt),      TEST(foreign_binary_is_rebuilt),
+        TEST(unwritable_cache_is_no_failure), TEST(contexts_share_a_cache),
+        TEST(processes_share_a_cache),
     };
 
     if (argc == 3)

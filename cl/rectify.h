@@ -6,6 +6,7 @@
  *   out   [count]  signal at x
  *
  * One work-item: one element. */
+#include "window_frame.h"
 
 /* max(v, 0), with NaN kept and no negative zero. */
 float rectified(float v)
@@ -35,11 +36,6 @@ __kernel void rectify_inverse(__global const float *restrict r, __global const f
         out[i] = stopped ? 0.0f : signal;
     }
 }
-
-/* As lib/window.h has it. */
-typedef struct window_frame {
-    int jump[2], offset[2], size[2];
-} window_frame;
 
 /* The same for windows of signals: r and out are [windows][planes][h][w][block], y whole maps
  * [item][planes][height][width][block]; nothing passes outside the maps. Work-items: columns times
