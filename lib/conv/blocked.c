@@ -8,6 +8,9 @@
 #define PLANAR_SHARE  0.80
 #define FEW_SHARE     0.80
 
+/* What packing a value of the source costs, in multiply-adds. */
+#define PACKED_VALUE 32.0
+
 /* Positions and blocks that fill a register file: 12 sums of 16 registers, 24 of 32. */
 #define TILE        6
 #define SINGLE_TILE 8
@@ -76,8 +79,9 @@ static const char *blocked_refuses(const conv_task *t)
 static double cost_of(const conv_task *t, const tiling *g, double share)
 {
     conv_task flat = flat_task(t);
+    const size_t packed = blocked_scratch(&flat, g) / sizeof(float);
 
-    return blocked_work(&flat, g) / share;
+    return blocked_work(&flat, g) / share + PACKED_VALUE * (double)packed;
 }
 
 static double blocked_cost(const conv_task *t)
@@ -111,11 +115,22 @@ static deconv_status blocked_create(const conv_task *t, void **out)
 
 /* ---- planar ---- */
 
+/* A single tap of an NCHW source that needs no border: nothing is packed, which pays where the
+ * source is the larger side. Channels are added in the order in which blocked adds them. */
+static bool reads_in_place(const conv_task *t)
+{
+    const conv_task flat = flat_task(t);
+    const tiling g = planar_tiling(t);
+
+    return t->problem.kernel[0] * t->problem.kernel[1] == 1 && source_is_ready(&flat, &g) &&
+           task_src_channels(t) > task_dst_channels(t);
+}
+
 static const char *planar_refuses(const conv_task *t)
 {
     tiling g = planar_tiling(t);
 
-    if (task_src_channels(t) >= PACK_CHANNELS)
+    if (task_src_channels(t) >= PACK_CHANNELS && !reads_in_place(t))
         return "the source has channels enough for lanes";
     if (task_src_channels(t) == 1 && task_dst_channels(t) == 1)
         return "a depthwise convolution leaves its lanes idle";
@@ -141,8 +156,7 @@ static size_t planar_scratch(const conv_task *t)
 
 static int planar_order(const conv_task *t)
 {
-    (void)t;
-    return CONV_ORDER_PLANAR;
+    return task_src_channels(t) < PACK_CHANNELS ? CONV_ORDER_PLANAR : CONV_ORDER_BLOCKED;
 }
 
 static deconv_status planar_create(const conv_task *t, void **out)
