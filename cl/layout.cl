@@ -10,24 +10,25 @@
 #define TO 1
 #endif
 
-/* As lib/window.h has it. */
-typedef struct window_frame {
-    int jump[2], offset[2], size[2];
-} window_frame;
+/* Windows of one size, as lib/window.h has it: window s begins at origins[first + s]. */
+typedef struct placed_frame {
+    int first, size[2];
+} placed_frame;
 
 typedef struct move_shape {
-    window_frame from, to;
+    placed_frame from, to;
     int count, channels;
     int add;      /* to += from, else to = from */
     int numbered; /* window s goes to place seeds[s].to, else to place s */
 } move_shape;
 
 /* Windows `from` to where they lie in windows (or whole maps) `to` of the same seeds; what they do
- * not cover becomes zero, or stays as it is with `add`. seeds = NULL: both are whole maps. Lanes
+ * not cover becomes zero, or stays as it is with `add`. origins = NULL: both are whole maps. Lanes
  * past the last channel become zero where layouts differ. One work-item: one row of one block of
  * `to`. */
 __kernel void move_maps(__global const float *restrict from, __global float *restrict to,
-                        __global const int *restrict seeds, const move_shape m)
+                        __global const int *restrict seeds, __global const int2 *restrict origins,
+                        const move_shape m)
 {
     const int y = (int)get_global_id(0), z = (int)get_global_id(1);
     const int planes = (m.channels + TO - 1) / TO;
@@ -37,12 +38,12 @@ __kernel void move_maps(__global const float *restrict from, __global float *res
         return;
     int row = y, shift = 0, place = window;
 
-    if (seeds) {
-        const __global int *seed = seeds + 4 * window;
+    if (origins) {
+        const int2 apart = origins[m.to.first + window] - origins[m.from.first + window];
 
-        row += seed[1] * (m.to.jump[0] - m.from.jump[0]) + m.to.offset[0] - m.from.offset[0];
-        shift = seed[2] * (m.to.jump[1] - m.from.jump[1]) + m.to.offset[1] - m.from.offset[1];
-        place = m.numbered ? seed[3] : window;
+        row += apart.x;
+        shift = apart.y;
+        place = m.numbered ? seeds[4 * window + 3] : window;
     }
     const bool there = row >= 0 && row < m.from.size[0];
     const int first = there ? clamp(-shift, 0, width) : width;
@@ -86,16 +87,16 @@ __kernel void move_maps(__global const float *restrict from, __global float *res
 
 /* Zero where windows of a signal lie outside the maps of height x width. `planes` blocks of
  * channels of `block` floats. One work-item: one position of a window. */
-__kernel void clip_windows(__global float *signal, __global const int *restrict seeds,
-                           const window_frame f, const int count, const int planes, const int block,
+__kernel void clip_windows(__global float *signal, __global const int2 *restrict origins,
+                           const placed_frame f, const int count, const int planes, const int block,
                            const int height, const int width)
 {
     const int x = (int)get_global_id(0), y = (int)get_global_id(1), window = (int)get_global_id(2);
 
     if (x >= f.size[1] || y >= f.size[0] || window >= count)
         return;
-    const int row = seeds[4 * window + 1] * f.jump[0] + f.offset[0] + y;
-    const int column = seeds[4 * window + 2] * f.jump[1] + f.offset[1] + x;
+    const int row = origins[f.first + window].x + y;
+    const int column = origins[f.first + window].y + x;
 
     if (row >= 0 && row < height && column >= 0 && column < width)
         return;
@@ -110,15 +111,16 @@ __kernel void clip_windows(__global float *signal, __global const int *restrict 
 
 /* Seed s of a batch, a cell of channel units[s] in its window. One work-item: one seed. */
 __kernel void plant_seeds(__global float *restrict signal, __global const int *restrict seeds,
-                          __global const int *restrict units, __global const float *restrict values,
-                          const window_frame f, const int count, const int planes, const int block)
+                          __global const int2 *restrict origins, __global const int *restrict units,
+                          __global const float *restrict values, const placed_frame f,
+                          const int count, const int planes, const int block)
 {
     const int s = (int)get_global_id(0);
 
     if (s >= count)
         return;
-    const int row = seeds[4 * s + 1] * (1 - f.jump[0]) - f.offset[0];
-    const int column = seeds[4 * s + 2] * (1 - f.jump[1]) - f.offset[1];
+    const int row = seeds[4 * s + 1] - origins[f.first + s].x;
+    const int column = seeds[4 * s + 2] - origins[f.first + s].y;
     const size_t plane = (size_t)s * planes + units[s] / block;
 
     signal[((plane * f.size[0] + row) * f.size[1] + column) * block + units[s] % block] = values[s];
@@ -128,18 +130,19 @@ __kernel void plant_seeds(__global float *restrict signal, __global const int *r
  * are of, `block` floats side by side; past the border stands the nearest cell. Work-items: rows,
  * planes of all windows. */
 __kernel void cut_windows(__global const float *restrict from, __global float *restrict to,
-                          __global const int *restrict seeds, const window_frame f, const int count,
-                          const int planes, const int block, const int height, const int width)
+                          __global const int *restrict seeds, __global const int2 *restrict origins,
+                          const placed_frame f, const int count, const int planes, const int block,
+                          const int height, const int width)
 {
     const int row = (int)get_global_id(0), z = (int)get_global_id(1);
 
     if (row >= f.size[0] || z >= count * planes)
         return;
-    const __global int *seed = seeds + 4 * (z / planes);
-    const int y = clamp(seed[1] * f.jump[0] + f.offset[0] + row, 0, height - 1);
-    const int left = seed[2] * f.jump[1] + f.offset[1];
+    const int2 origin = origins[f.first + z / planes];
+    const int item = seeds[4 * (z / planes)];
+    const int y = clamp(origin.x + row, 0, height - 1), left = origin.y;
     __global const float *in =
-        from + (((size_t)seed[0] * planes + z % planes) * height + y) * width * block;
+        from + (((size_t)item * planes + z % planes) * height + y) * width * block;
     __global float *out = to + ((size_t)z * f.size[0] + row) * f.size[1] * block;
 
     for (int i = 0; i < f.size[1]; i++) {

@@ -36,10 +36,10 @@ __kernel void rectify_inverse(__global const float *restrict r, __global const f
     }
 }
 
-/* As lib/window.h has it. */
-typedef struct window_frame {
-    int jump[2], offset[2], size[2];
-} window_frame;
+/* Windows of one size, as lib/window.h has it: window s begins at origins[first + s]. */
+typedef struct placed_frame {
+    int first, size[2];
+} placed_frame;
 
 /* The same for windows of signals: r and out are [windows][planes][h][w][block], y whole maps
  * [item][planes][height][width][block]; nothing passes outside the maps. Work-items: columns times
@@ -47,7 +47,8 @@ typedef struct window_frame {
 __kernel void rectify_inverse_windows(__global const float *restrict r,
                                       __global const float *restrict y,
                                       __global float *restrict out,
-                                      __global const int *restrict seeds, const window_frame f,
+                                      __global const int *restrict seeds,
+                                      __global const int2 *restrict origins, const placed_frame f,
                                       const int windows, const int planes, const int block,
                                       const int height, const int width, const int guided)
 {
@@ -55,16 +56,16 @@ __kernel void rectify_inverse_windows(__global const float *restrict r,
 
     if (x >= f.size[1] * block || row >= f.size[0] || z >= windows * planes)
         return;
-    const __global int *seed = seeds + 4 * (z / planes);
-    const int at_y = seed[1] * f.jump[0] + f.offset[0] + row;
-    const int at_x = seed[2] * f.jump[1] + f.offset[1] + x / block;
+    const int2 origin = origins[f.first + z / planes];
+    const int item = seeds[4 * (z / planes)];
+    const int at_y = origin.x + row, at_x = origin.y + x / block;
     const size_t here = ((size_t)z * f.size[0] + row) * f.size[1] * block + x;
     const bool inside = at_y >= 0 && at_y < height && at_x >= 0 && at_x < width;
     const float signal = r[here];
     bool stopped = !inside || (guided && signal <= 0.0f);
 
     if (!stopped)
-        stopped = y[(((size_t)seed[0] * planes + z % planes) * height + at_y) * width * block +
+        stopped = y[(((size_t)item * planes + z % planes) * height + at_y) * width * block +
                     at_x * block + x % block] <= 0.0f;
     out[here] = stopped ? 0.0f : signal;
 }

@@ -95,7 +95,7 @@ static deconv_status place(const batch *b, const inverse *way)
 {
     const tensor *last = way->signal[way->key.to];
     const window_frame whole = frame_whole(&b->job->result->shape);
-    const windows w = {.count = b->count, .seeds = way->seeds};
+    const windows w = {.count = b->count, .seeds = way->seeds, .origins = way->origins};
     deconv_status status = DECONV_OK;
 
     TRY(mover_run_windows(&way->leave, &w, &way->frame[way->key.to], last->data, &whole,

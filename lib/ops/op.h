@@ -52,7 +52,8 @@ typedef struct op_pass {
     bool rectify;
 
     /* Inverse only: the signals are windows, a batch of its own, and activations whole tensors.
-     * NULL: signals have the operator's own shapes. Only where class->frame said yes. */
+     * NULL: signals have the operator's own shapes. Only where class->frame or class->apart said
+     * yes. */
     const windows *windows;
 } op_pass;
 
@@ -125,6 +126,12 @@ struct op_class {
      * output's; false where this operator's inverse has none. NULL: always. */
     bool (*frame)(const op *op, deconv_rule rule, uint32_t flags, const window_frame *out,
                   window_frame *in);
+    /* Windows of the output must begin at multiples of this, but for a constant. NULL: anywhere. */
+    void (*align)(const op *op, int32_t step[2]);
+    /* Height and width go their own ways between maps and items stay apart, so that the windows of
+     * inputs follow from `needs`: the inverse then takes windows of any frames, a frame for each
+     * output and input. *turned: the two change places. NULL: it does not. */
+    bool (*apart)(const op *op, bool *turned);
     /* The inverse does the same at every position of maps, with nothing but what is there: it works
      * for any part of them. NULL: it does not. */
     bool (*local)(const op *op, deconv_rule rule, uint32_t flags);
