@@ -610,6 +610,14 @@ done:
 
 /* ---- Running ---- */
 
+/* Windows of nothing lie far outside; kernels add to where they begin. */
+static int32_t within(int64_t begin)
+{
+    const int32_t most = INT32_MAX / 2;
+
+    return begin < -most ? -most : begin > most ? most : (int32_t)begin;
+}
+
 /* Where the windows of all frames begin; row 0 stays zero. */
 static void find_origins(const inverse *way, const window_seed *seeds)
 {
@@ -621,7 +629,7 @@ static void find_origins(const inverse *way, const window_seed *seeds)
             const int32_t at[2] = {seeds[i].y, seeds[i].x};
 
             for (int d = 0; d < 2; d++)
-                origin[2 * i + d] = (int32_t)frame_begin(f, d, at[frame_by(f, d)]);
+                origin[2 * i + d] = within(frame_begin(f, d, at[frame_by(f, d)]));
         }
     }
 }
@@ -696,17 +704,20 @@ static bool reaches_out(const inverse *way, const placed_frame *f, const shape *
     return false;
 }
 
-/* A convolution's windows take part of the padding with them, where there is no signal. */
-static deconv_status clip(const inverse *way, const inverse_step *step, const tensor *signal,
-                          const shape *map)
+/* A convolution's windows take part of the padding with them, where there is no signal. Operators
+ * whose axes go their own ways see to that themselves. */
+static deconv_status clip(const inverse *way, const inverse_step *step, int i)
 {
+    const graph_node *node = &way->graph->node[step->node];
+    const shape *map = &way->graph->value[node->in[i]].shape;
+    const tensor *signal = step->signal_in[i];
     placed_frame f;
     int64_t planes = (map->dim[1] + signal->block - 1) / signal->block;
     kernel *k = way->clip;
 
-    if (!step->windows.plan)
+    if (!step->windows.plan || node->op->class->apart)
         return DECONV_OK;
-    f = frame_placed(&step->windows.in[0]);
+    f = frame_placed(&step->windows.in[i]);
     if (!reaches_out(way, &f, map))
         return DECONV_OK;
     kernel_begin(k);
@@ -759,7 +770,7 @@ static deconv_status run_step(deconv_trace *trace, inverse *way, const inverse_s
     for (int i = 0; i < node->n_in; i++) {
         if (!step->signal_in[i])
             continue;
-        TRY(clip(way, step, step->signal_in[i], &way->graph->value[node->in[i]].shape));
+        TRY(clip(way, step, i));
         if (step->delivery[i].to)
             TRY(deliver(way, step, i, node->in[i]));
     }

@@ -201,11 +201,11 @@ static int dim_of(const shape *map, int axis)
 
 /* What the windows of all outputs need along axis `axis` of input `i`, clipped to the maps, for the
  * seed's row or column `at`. Nothing: from >= to. */
-static void needed_range(const walk *w, const graph_node *node, int i, int axis, bool turned,
-                         int64_t at, int64_t *from, int64_t *to)
+static void needed_range(const walk *w, const graph_node *node, int i, int axis,
+                         const axes_apart *how, int64_t at, int64_t *from, int64_t *to)
 {
     const op *op = node->op;
-    int out_axis = turned ? 1 - axis : axis;
+    int out_axis = how->turned ? 1 - axis : axis;
 
     *from = INT64_MAX;
     *to = 0;
@@ -236,7 +236,7 @@ static void needed_range(const walk *w, const graph_node *node, int i, int axis,
 /* Along one axis: the windows of the input as large as the largest range needed, and inside the
  * map. `by`: the axis of the seeds that it goes by. */
 static deconv_status needed_axis(const walk *w, const graph_node *node, int i, int axis,
-                                 bool turned, int by, window_frame *in)
+                                 const axes_apart *how, int by, window_frame *in)
 {
     const shape *map = &node->op->in_shape[i];
     int64_t positions = w->f->tables.seeds[by], size = 1, length = map->dim[dim_of(map, axis)];
@@ -247,8 +247,8 @@ static deconv_status needed_axis(const walk *w, const graph_node *node, int i, i
     for (int64_t p = 0; p < positions; p++) {
         int64_t from, to;
 
-        needed_range(w, node, i, axis, turned, p, &from, &to);
-        table[p] = from < to ? (int32_t)from : 0;
+        needed_range(w, node, i, axis, how, p, &from, &to);
+        table[p] = from < to ? (int32_t)from : FRAME_NOWHERE;
         size = from < to && to - from > size ? to - from : size;
     }
     for (int64_t p = 0; p < positions; p++)
@@ -262,8 +262,8 @@ done:
 }
 
 /* Of input `i`: whole where some output's is, or where outputs go by different axes. */
-static deconv_status needed_frame(const walk *w, const graph_node *node, int i, bool turned,
-                                  window_frame *in)
+static deconv_status needed_frame(const walk *w, const graph_node *node, int i,
+                                  const axes_apart *how, window_frame *in)
 {
     const shape *map = &node->op->in_shape[i];
     const window_frame *first = NULL;
@@ -284,9 +284,10 @@ static deconv_status needed_frame(const walk *w, const graph_node *node, int i, 
                 goto done;
     }
     cut = *first;
-    cut.turned = first->turned != turned;
+    cut.turned = first->turned != how->turned;
     for (int axis = map->rank == 3; axis < 2; axis++)
-        TRY(needed_axis(w, node, i, axis, turned, frame_by(&cut, axis), &cut));
+        if (!how->same[axis])
+            TRY(needed_axis(w, node, i, axis, how, frame_by(&cut, axis), &cut));
     *in = frame_clip(&cut, map);
 done:
     return status;
@@ -318,17 +319,18 @@ static deconv_status frame_node(const walk *w, int n, bool *yes)
     const deconv_rule rule = w->key->rule;
     deconv_status status = DECONV_OK;
     window_frame common, aligned, in;
-    bool cut, turned = false;
+    axes_apart how;
+    bool cut;
     int32_t step[2];
 
     *yes = passes_batches(w, node);
     if (!*yes)
         goto done;
     w->f->kind[n] = FRAME_OWN;
-    if (class->apart && class->apart(node->op, &turned)) {
+    if (class->apart && class->apart(node->op, &how)) {
         for (int i = 0; i < node->n_in; i++)
             if (node->in[i] >= 0 && w->on_way[node->in[i]])
-                TRY(needed_frame(w, node, i, turned, &w->f->written[w->f->first[n] + i]));
+                TRY(needed_frame(w, node, i, &how, &w->f->written[w->f->first[n] + i]));
         goto done;
     }
     TRY(common_frame(w, node, &common, &cut));

@@ -95,36 +95,50 @@ window_frame frame_clip(const window_frame *f, const shape *map)
     return *f;
 }
 
+/* Smallest range that holds what both have of 0..length-1. */
+static void union_range(int64_t from[2], int64_t to[2], int64_t length)
+{
+    for (int k = 0; k < 2; k++) {
+        int other = 1 - k;
+
+        if (from[k] < length && to[k] > 0)
+            continue;
+        from[k] = from[other];
+        to[k] = to[other];
+    }
+    from[0] = from[1] < from[0] ? from[1] : from[0];
+    to[0] = to[1] > to[0] ? to[1] : to[0];
+}
+
 /* Axis `i` of u becomes that of a and b together. */
 static deconv_status union_axis(frame_tables *t, const window_frame *a, const window_frame *b,
-                                int i, window_frame *u)
+                                int i, int64_t length, window_frame *u)
 {
-    deconv_status status = DECONV_OK;
     int64_t positions = t->seeds[frame_by(a, i)], size = 0;
-    bool together = a->jump[i] == b->jump[i] && a->table[i] == b->table[i];
-    int32_t *table = NULL;
+    deconv_status status = DECONV_OK;
+    int32_t *table;
 
-    if (!together)
-        TRY(frame_tables_add(t, frame_by(a, i), &table));
-    for (int64_t p = 0; p < (together ? 1 : positions); p++) {
-        int64_t from_a = together ? a->offset[i] : frame_begin(a, i, p);
-        int64_t from_b = together ? b->offset[i] : frame_begin(b, i, p);
-        int64_t from = from_a < from_b ? from_a : from_b;
-        int64_t end_a = from_a + a->size[i], end_b = from_b + b->size[i];
-        int64_t end = end_a > end_b ? end_a : end_b;
+    if (a->jump[i] == b->jump[i] && a->table[i] == b->table[i]) {
+        int64_t end_a = (int64_t)a->offset[i] + a->size[i];
+        int64_t end_b = (int64_t)b->offset[i] + b->size[i];
 
-        size = end - from > size ? end - from : size;
-        if (table)
-            table[p] = (int32_t)from;
-        else
-            u->offset[i] = (int32_t)from;
+        u->offset[i] = a->offset[i] < b->offset[i] ? a->offset[i] : b->offset[i];
+        u->size[i] = (int32_t)((end_a > end_b ? end_a : end_b) - u->offset[i]);
+        goto done;
+    }
+    TRY(frame_tables_add(t, frame_by(a, i), &table));
+    for (int64_t p = 0; p < positions; p++) {
+        int64_t from[2] = {frame_begin(a, i, p), frame_begin(b, i, p)};
+        int64_t to[2] = {from[0] + a->size[i], from[1] + b->size[i]};
+
+        union_range(from, to, length);
+        table[p] = (int32_t)from[0];
+        size = to[0] - from[0] > size ? to[0] - from[0] : size;
     }
     u->size[i] = (int32_t)(size < INT32_MAX ? size : INT32_MAX);
-    if (table) {
-        u->table[i] = table;
-        u->jump[i] = 1;
-        u->offset[i] = 0;
-    }
+    u->table[i] = table;
+    u->jump[i] = 1;
+    u->offset[i] = 0;
 done:
     return status;
 }
@@ -140,7 +154,7 @@ deconv_status frame_union(frame_tables *t, const window_frame *a, const window_f
         goto done;
     }
     for (int i = 0; i < 2; i++)
-        TRY(union_axis(t, a, b, i, &u));
+        TRY(union_axis(t, a, b, i, i ? map_width(map) : map_height(map), &u));
     *out = frame_clip(&u, map);
 done:
     return status;

@@ -21,6 +21,10 @@ typedef struct window_frame {
     int32_t first;           /* see placed_frame; known once a pass is planned */
 } window_frame;
 
+/* Where a window begins that is to hold nothing: so far outside the map that what convolutions make
+ * of it does not come back. If it does, it holds zeros. */
+#define FRAME_NOWHERE (-(1 << 16))
+
 /* What frames take their tables from, and what becomes of them. */
 typedef struct frame_tables {
     deconv_ctx *ctx;
@@ -42,8 +46,8 @@ bool frame_equal(const window_frame *a, const window_frame *b);
  */
 int64_t frame_begin(const window_frame *f, int axis, int64_t at);
 int frame_by(const window_frame *f, int axis);
-/* Smallest frame that holds both on a map of shape `map`; the whole map where one of them is, where
- * they go by different axes, or where a window would be about as large. */
+/* Smallest frame that holds what both have of a map of shape `map`; the whole map where one of them
+ * is, where they go by different axes, or where a window would be about as large. */
 deconv_status frame_union(frame_tables *t, const window_frame *a, const window_frame *b,
                           const shape *map, window_frame *out);
 window_frame frame_clip(const window_frame *f, const shape *map);
