@@ -29,7 +29,8 @@ static int moved_input(const ref_problem *p, const ref_attr *a)
 
 static bool is_list(const char *name)
 {
-    static const char *const lists[] = {"kernel_shape", "strides", "pads", "dilations", "perm"};
+    static const char *const lists[] = {"kernel_shape", "strides", "pads",
+                                        "dilations",    "perm",    "axes"};
 
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         if (strcmp(lists[i], name) == 0)

@@ -45,6 +45,7 @@ static const fixture fixtures[] = {
     {"conv_transpose", 2, "ConvTranspose", "w=8,8,3,3 b=8 strides=2,2 pads=1,1,1,1"},
     {"conv_transpose", 2, "ConvTranspose", "w=8,8,4,2 b=8 strides=2,1"},
     {"conv_transpose", 1, "ConvTranspose", "w=8,8,4 b=8 strides=3"},
+    {"reduce", 2, "ReduceMean", "axes=1"},
     {"concat", 2, NULL, "axis=2"},
     {"concat", 2, NULL, "axis=3"},
     {"concat", 1, NULL, "axis=2"},
