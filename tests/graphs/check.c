@@ -7,6 +7,8 @@
  *   - projections are the float64 adjoints at the same gates and switches, but for rounding. */
 #include "graphs.h"
 
+#include "opencl/opencl.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -392,6 +394,8 @@ static void check_cut(checker *k, const layer *l, deconv_rule rule, uint32_t fla
     check(k, done && whole == 0, "%s, %s: %d of %d %s write whole maps: %s", l->value->name,
           rule_name[rule], whole, nodes, k->r->cut_type, deconv_ctx_message(k->ctx));
     k->r->cut_nodes += nodes;
+    check(k, buffers_check_guards(k->ctx) == DECONV_OK, "%s, %s: %s", l->value->name,
+          rule_name[rule], deconv_ctx_message(k->ctx));
 }
 
 static void check_rule(checker *k, layer *l, deconv_rule rule, bool in_depth)

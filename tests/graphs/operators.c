@@ -1,6 +1,8 @@
 /* Networks around one operator each: what windows do in its inverse fails by its name. */
 #include "graphs.h"
 
+#include "opencl/opencl.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -57,7 +59,7 @@ static const fixture fixtures[] = {
     {"skip", 2, NULL, "mode=linear"},
 };
 
-enum { FIXTURES = sizeof fixtures / sizeof *fixtures, CHANNELS = 8, TEXT = 128 };
+enum { FIXTURES = sizeof fixtures / sizeof *fixtures, CHANNELS = 8, TEXT = 128, GUARD_BYTES = 512 };
 
 static int one(random_net *g, const char *type, int from, const char *rest)
 {
@@ -151,6 +153,7 @@ int operators_check(deconv_ctx *ctx, const char *name, const char *path, bool pr
     static random_net g; /* large */
     int made = 0, failed = 0;
 
+    buffers_set_guards(ctx, GUARD_BYTES);
     for (int i = 0; i < FIXTURES; i++) {
         const fixture *f = &fixtures[i];
         net_report r = {.seed = 2 * (uint64_t)i + 2, .cut_type = cut_type(f)};
