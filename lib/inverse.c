@@ -613,7 +613,7 @@ done:
 /* Windows of nothing lie far outside; kernels add to where they begin. */
 static int32_t within(int64_t begin)
 {
-    const int32_t most = INT32_MAX / 2;
+    const int32_t most = INT32_MAX / 4;
 
     return begin < -most ? -most : begin > most ? most : (int32_t)begin;
 }
