@@ -3,10 +3,10 @@
  *   from  [count][ceil(channels / F)][h][w][F]     to  [.][ceil(channels / T)][h][w][T]
  *
  * F, T  channels side by side: 1 (NCHW), 8 or 16 */
-#include "window_frame.h"
+#include "placed_frame.h"
 
 typedef struct move_shape {
-    window_frame from, to;
+    placed_frame from, to;
     int count, channels;
     int block;    /* F and T, where they are the same */
     int add;      /* to += from, else to = from */
@@ -14,8 +14,8 @@ typedef struct move_shape {
 } move_shape;
 
 static void move_row(__global const float *restrict from, __global float *restrict to,
-                     __global const int *restrict seeds, const move_shape *m, const int F,
-                     const int T)
+                     __global const int *restrict seeds, __global const int2 *restrict origins,
+                     const move_shape *m, const int F, const int T)
 {
     const int y = (int)get_global_id(0), z = (int)get_global_id(1);
     const int planes = (m->channels + T - 1) / T, from_planes = (m->channels + F - 1) / F;
@@ -25,12 +25,12 @@ static void move_row(__global const float *restrict from, __global float *restri
         return;
     int row = y, shift = 0, place = window;
 
-    if (seeds) {
-        const __global int *seed = seeds + 4 * window;
+    if (origins) {
+        const int2 apart = origins[m->to.first + window] - origins[m->from.first + window];
 
-        row += seed[1] * (m->to.jump[0] - m->from.jump[0]) + m->to.offset[0] - m->from.offset[0];
-        shift = seed[2] * (m->to.jump[1] - m->from.jump[1]) + m->to.offset[1] - m->from.offset[1];
-        place = m->numbered ? seed[3] : window;
+        row += apart.x;
+        shift = apart.y;
+        place = m->numbered ? seeds[4 * window + 3] : window;
     }
     const bool there = row >= 0 && row < m->from.size[0];
     const int first = there ? clamp(-shift, 0, width) : width;
@@ -68,14 +68,15 @@ static void move_row(__global const float *restrict from, __global float *restri
 }
 
 /* Windows `from` to where they lie in windows (or whole maps) `to` of the same seeds; what they do
- * not cover becomes zero, or stays as it is with `add`. seeds = NULL: both are whole maps. Lanes
+ * not cover becomes zero, or stays as it is with `add`. origins = NULL: both are whole maps. Lanes
  * past the last channel become zero where layouts differ. One work-item: one row of one block of
  * `to`. */
 #define MOVER(name, F, T)                                                                          \
     __kernel void name(__global const float *restrict from, __global float *restrict to,           \
-                       __global const int *restrict seeds, const move_shape m)                     \
+                       __global const int *restrict seeds, __global const int2 *restrict origins,  \
+                       const move_shape m)                                                         \
     {                                                                                              \
-        move_row(from, to, seeds, &m, F, T);                                                       \
+        move_row(from, to, seeds, origins, &m, F, T);                                              \
     }
 
 MOVER(move_alike, m.block, m.block)
@@ -88,16 +89,16 @@ MOVER(move_16_to_1, 16, 1)
 /* Zero where windows of a signal lie outside the maps of height x width. `planes` blocks of
  * channels of `block` floats. One work-item: one position of a window. (Code for vectors would take
  * longer to compile than the zeros to write.) */
-__kernel void clip_windows(__global float *signal, __global const int *restrict seeds,
-                           const window_frame f, const int count, const int planes, const int block,
+__kernel void clip_windows(__global float *signal, __global const int2 *restrict origins,
+                           const placed_frame f, const int count, const int planes, const int block,
                            const int height, const int width)
 {
     const int x = (int)get_global_id(0), y = (int)get_global_id(1), window = (int)get_global_id(2);
 
     if (x >= f.size[1] || y >= f.size[0] || window >= count)
         return;
-    const int row = seeds[4 * window + 1] * f.jump[0] + f.offset[0] + y;
-    const int column = seeds[4 * window + 2] * f.jump[1] + f.offset[1] + x;
+    const int row = origins[f.first + window].x + y;
+    const int column = origins[f.first + window].y + x;
 
     if (row >= 0 && row < height && column >= 0 && column < width)
         return;
@@ -114,15 +115,16 @@ __kernel void clip_windows(__global float *signal, __global const int *restrict 
 
 /* Seed s of a batch, a cell of channel units[s] in its window. One work-item: one seed. */
 __kernel void plant_seeds(__global float *restrict signal, __global const int *restrict seeds,
-                          __global const int *restrict units, __global const float *restrict values,
-                          const window_frame f, const int count, const int planes, const int block)
+                          __global const int2 *restrict origins, __global const int *restrict units,
+                          __global const float *restrict values, const placed_frame f,
+                          const int count, const int planes, const int block)
 {
     const int s = (int)get_global_id(0);
 
     if (s >= count)
         return;
-    const int row = seeds[4 * s + 1] * (1 - f.jump[0]) - f.offset[0];
-    const int column = seeds[4 * s + 2] * (1 - f.jump[1]) - f.offset[1];
+    const int row = seeds[4 * s + 1] - origins[f.first + s].x;
+    const int column = seeds[4 * s + 2] - origins[f.first + s].y;
     const size_t plane = (size_t)s * planes + units[s] / block;
 
     signal[((plane * f.size[0] + row) * f.size[1] + column) * block + units[s] % block] = values[s];
@@ -132,18 +134,19 @@ __kernel void plant_seeds(__global float *restrict signal, __global const int *r
  * are of, `block` floats side by side; past the border stands the nearest cell. Work-items: rows,
  * planes of all windows. */
 __kernel void cut_windows(__global const float *restrict from, __global float *restrict to,
-                          __global const int *restrict seeds, const window_frame f, const int count,
-                          const int planes, const int block, const int height, const int width)
+                          __global const int *restrict seeds, __global const int2 *restrict origins,
+                          const placed_frame f, const int count, const int planes, const int block,
+                          const int height, const int width)
 {
     const int row = (int)get_global_id(0), z = (int)get_global_id(1);
 
     if (row >= f.size[0] || z >= count * planes)
         return;
-    const __global int *seed = seeds + 4 * (z / planes);
-    const int y = clamp(seed[1] * f.jump[0] + f.offset[0] + row, 0, height - 1);
-    const int left = seed[2] * f.jump[1] + f.offset[1];
+    const int2 origin = origins[f.first + z / planes];
+    const int item = seeds[4 * (z / planes)];
+    const int y = clamp(origin.x + row, 0, height - 1), left = origin.y;
     __global const float *in =
-        from + (((size_t)seed[0] * planes + z % planes) * height + y) * width * block;
+        from + (((size_t)item * planes + z % planes) * height + y) * width * block;
     __global float *out = to + ((size_t)z * f.size[0] + row) * f.size[1] * block;
 
     for (int i = 0; i < f.size[1]; i++) {

@@ -17,10 +17,11 @@
  * the windows that hold its cell, in row-major order: no atomics, the same sum every time.
  *
  * On the way back the signals may be the windows of lib/window.h, a batch of their own: `seeds`
- * says where each lies, `f` how large they are. seeds = NULL: whole maps.
+ * says whose picture each is of, `origins` where it lies, `f` how large they are. seeds = NULL:
+ * whole maps.
  *
  * LANES  1, 8 or 16 */
-#include "window_frame.h"
+#include "placed_frame.h"
 
 #pragma OPENCL FP_CONTRACT OFF
 
@@ -56,7 +57,7 @@ typedef struct pool_shape {
 } pool_shape;
 
 typedef struct pool_frames {
-    window_frame out, in; /* of the signal at y and at x */
+    placed_frame out, in; /* of the signal at y and at x */
 } pool_frames;
 
 /* The first tap of a window starting at `start` that reaches position 0. */
@@ -123,36 +124,39 @@ typedef struct place {
     int inside;       /* the cell exists */
 } place;
 
-place find(global const int *seeds, const pool_shape *s, const pool_frames *f)
+place find(global const int *seeds, global const int2 *origins, const pool_shape *s,
+           const pool_frames *f)
 {
-    int z = get_global_id(2), window = z / s->planes, y = 0, x = 0;
+    int z = get_global_id(2), window = z / s->planes;
+    int2 in = (int2)(0), out = (int2)(0);
     place p;
 
     p.item = window;
     if (seeds) {
         p.item = seeds[4 * window];
-        y = seeds[4 * window + 1];
-        x = seeds[4 * window + 2];
+        in = origins[f->in.first + window];
+        out = origins[f->out.first + window];
     }
     p.plane = z;
-    p.in_y = y * f->in.jump[0] + f->in.offset[0] + (int)get_global_id(1);
-    p.in_x = x * f->in.jump[1] + f->in.offset[1] + (int)get_global_id(0);
-    p.out_y = y * f->out.jump[0] + f->out.offset[0];
-    p.out_x = x * f->out.jump[1] + f->out.offset[1];
+    p.in_y = in.x + (int)get_global_id(1);
+    p.in_x = in.y + (int)get_global_id(0);
+    p.out_y = out.x;
+    p.out_x = out.y;
     p.inside = p.in_y >= 0 && p.in_y < s->in_h && p.in_x >= 0 && p.in_x < s->in_w;
     return p;
 }
 
 /* Work-items: x, y, plane of the cells of the signal at x. `rectify`: negative sums become 0. */
 kernel void max_pool_inverse(global const float *signal_y, global const int *switches,
-                             global float *signal_x, global const int *seeds, int windows,
-                             int rectify, pool_shape s, pool_frames f)
+                             global float *signal_x, global const int *seeds,
+                             global const int2 *origins, int windows, int rectify, pool_shape s,
+                             pool_frames f)
 {
     int x = get_global_id(0), y = get_global_id(1), z = get_global_id(2);
     if (x >= f.in.size[1] || y >= f.in.size[0] || z >= s.planes * windows)
         return;
 
-    place p = find(seeds, &s, &f);
+    place p = find(seeds, origins, &s, &f);
     FLOATS sum = (FLOATS)(0.0f);
 
     if (p.inside) {
@@ -220,14 +224,15 @@ kernel void average_pool_forward(global const float *x, global float *y, int cou
 
 /* Work-items: x, y, plane of the cells of the signal at x. */
 kernel void average_pool_inverse(global const float *signal_y, global float *signal_x,
-                                 global const int *seeds, int windows, int count_padding, int copy,
-                                 int rectify, pool_shape s, pool_frames f)
+                                 global const int *seeds, global const int2 *origins, int windows,
+                                 int count_padding, int copy, int rectify, pool_shape s,
+                                 pool_frames f)
 {
     int x = get_global_id(0), y = get_global_id(1), z = get_global_id(2);
     if (x >= f.in.size[1] || y >= f.in.size[0] || z >= s.planes * windows)
         return;
 
-    place p = find(seeds, &s, &f);
+    place p = find(seeds, origins, &s, &f);
     FLOATS sum = (FLOATS)(0.0f);
     int oy = max(first_window(p.in_y, s.kernel_h, s.stride_h, s.pad_h, s.dilation_h), p.out_y);
     int oy_end = min(min((p.in_y + s.pad_h) / s.stride_h + 1, s.out_h), p.out_y + f.out.size[0]);

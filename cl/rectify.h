@@ -6,7 +6,7 @@
  *   out   [count]  signal at x
  *
  * One work-item: one element. */
-#include "window_frame.h"
+#include "placed_frame.h"
 
 /* max(v, 0), with NaN kept and no negative zero. */
 float rectified(float v)
@@ -43,7 +43,8 @@ __kernel void rectify_inverse(__global const float *restrict r, __global const f
 __kernel void rectify_inverse_windows(__global const float *restrict r,
                                       __global const float *restrict y,
                                       __global float *restrict out,
-                                      __global const int *restrict seeds, const window_frame f,
+                                      __global const int *restrict seeds,
+                                      __global const int2 *restrict origins, const placed_frame f,
                                       const int windows, const int planes, const int block,
                                       const int height, const int width, const int guided)
 {
@@ -51,16 +52,16 @@ __kernel void rectify_inverse_windows(__global const float *restrict r,
 
     if (x >= f.size[1] * block || row >= f.size[0] || z >= windows * planes)
         return;
-    const __global int *seed = seeds + 4 * (z / planes);
-    const int at_y = seed[1] * f.jump[0] + f.offset[0] + row;
-    const int at_x = seed[2] * f.jump[1] + f.offset[1] + x / block;
+    const int2 origin = origins[f.first + z / planes];
+    const int item = seeds[4 * (z / planes)];
+    const int at_y = origin.x + row, at_x = origin.y + x / block;
     const size_t here = ((size_t)z * f.size[0] + row) * f.size[1] * block + x;
     const bool inside = at_y >= 0 && at_y < height && at_x >= 0 && at_x < width;
     const float signal = r[here];
     bool stopped = !inside || (guided && signal <= 0.0f);
 
     if (!stopped)
-        stopped = y[(((size_t)seed[0] * planes + z % planes) * height + at_y) * width * block +
+        stopped = y[(((size_t)item * planes + z % planes) * height + at_y) * width * block +
                     at_x * block + x % block] <= 0.0f;
     out[here] = stopped ? 0.0f : signal;
 }

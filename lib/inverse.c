@@ -125,7 +125,7 @@ static bool is_native(const inverse *way, const planner *p, int n, int i)
         return false;
     if (!way->key.windows)
         return true;
-    written = frames_written(&p->frames, way->graph, n, i);
+    written = frames_written(&p->frames, n, i);
     return frame_equal(&p->frames.value[v], &written);
 }
 
@@ -197,7 +197,7 @@ static void plan_step(const inverse *way, planner *p, int k)
         if (p->reached[v] || !is_native(way, p, step->node, i)) {
             p->spans[g->n_value + p->n_extra] = (span){.first = k, .last = k};
             if (way->key.windows)
-                p->extra_frame[p->n_extra] = frames_written(&p->frames, g, step->node, i);
+                p->extra_frame[p->n_extra] = frames_written(&p->frames, step->node, i);
             p->extra_block[p->n_extra] = node->op->in_block[i];
             p->extra_of[p->n_extra++] = v;
         }
@@ -282,7 +282,9 @@ done:
 /* What a node's twin is made for; NULL: whole signals. */
 static const window_frame *twin_frame(const planner *p, int n)
 {
-    return p->frames.kind[n] == FRAME_TWIN ? &p->frames.written[n] : NULL;
+    const frames *f = &p->frames;
+
+    return f->kind[n] == FRAME_TWIN ? &f->written[f->first[n]] : NULL;
 }
 
 /* Bytes for each window that the steps take besides the signals. */
@@ -305,7 +307,9 @@ static uint64_t twins_bytes(const inverse *way, const planner *p)
 /* How many windows at a time; the storage then holds so many. */
 static void choose_count(inverse *way, const planner *p)
 {
-    uint64_t each = twins_bytes(way, p), largest = each > 1 ? each : 1;
+    uint64_t each =
+        twins_bytes(way, p) + (uint64_t)frames_most_rows(way->graph) * 2 * sizeof(int32_t);
+    uint64_t largest = each;
 
     for (int i = 0; i < way->storage.count; i++) {
         each += way->storage.bytes[i];
@@ -375,7 +379,7 @@ static deconv_status bind_input(inverse *way, const planner *p, inverse_step *st
         d->add = written[v];
         d->plain = native;
         if (way->key.windows)
-            d->frame = frames_written(&p->frames, g, step->node, i);
+            d->frame = frames_written(&p->frames, step->node, i);
         if (!native)
             TRY(mover_create(way->ctx, g->value[v].shape.dim[1], node->op->in_block[i],
                              g->value[v].block, &d->mover));
@@ -417,6 +421,29 @@ done:
     return status;
 }
 
+/* What the operator of a step is told. */
+static deconv_status describe_windows(const inverse *way, const planner *p, inverse_step *step)
+{
+    const graph_node *node = &way->graph->node[step->node];
+    deconv_status status = DECONV_OK;
+
+    TRY_ALLOC(step->frames, way->ctx, (size_t)(node->n_out + node->n_in));
+    for (int o = 0; o < node->n_out; o++)
+        if (node->out[o] >= 0)
+            step->frames[o] = p->frames.value[node->out[o]];
+    for (int i = 0; i < node->n_in; i++)
+        step->frames[node->n_out + i] = frames_written(&p->frames, step->node, i);
+    step->windows = (windows){.count = way->count,
+                              .seeds = way->seeds,
+                              .origins = way->origins,
+                              .out = step->frames,
+                              .in = step->frames + node->n_out,
+                              .spread = p->frames.spread[node->out[0]],
+                              .units = way->units};
+done:
+    return status;
+}
+
 /* Kernels and what the operators need for this many windows. */
 static deconv_status plan_operators(inverse *way, const planner *p)
 {
@@ -425,6 +452,10 @@ static deconv_status plan_operators(inverse *way, const planner *p)
     if (way->key.windows) {
         TRY(buffer_create(way->ctx, (size_t)way->count * sizeof(window_seed), "seeds",
                           &way->seeds));
+        TRY_ALLOC(way->origin, way->ctx, (size_t)way->rows * (size_t)way->count * 2);
+        TRY(buffer_create(way->ctx,
+                          (size_t)way->rows * (size_t)way->count * 2 * sizeof *way->origin,
+                          "origins of windows", &way->origins));
         TRY(buffer_create(way->ctx, (size_t)way->count * sizeof(int32_t), "units", &way->units));
         TRY(buffer_create(way->ctx, (size_t)way->count * sizeof(float), "seed values",
                           &way->values));
@@ -443,12 +474,7 @@ static deconv_status plan_operators(inverse *way, const planner *p)
             TRY(op_plan_inverse(node->op));
             continue;
         }
-        step->windows = (windows){.count = way->count,
-                                  .seeds = way->seeds,
-                                  .out = p->frames.value[node->out[0]],
-                                  .in = p->frames.written[step->node],
-                                  .spread = p->frames.spread[node->out[0]],
-                                  .units = way->units};
+        TRY(describe_windows(way, p, step));
         if (p->frames.kind[step->node] != FRAME_OWN)
             TRY(twin_create(way->graph, node, way->key.rule, way->key.flags,
                             twin_frame(p, step->node), &step->windows, &way->room, &step->twin));
@@ -478,10 +504,14 @@ deconv_status inverse_create(deconv_trace *trace, const inverse_key *key, invers
     TRY(start_planner(way, &p));
     TRY(plan_steps(way, &p));
     TRY(make_signals(way, &p));
+    if (key->windows)
+        TRY(frames_number(way->ctx, way->graph, &p.frames, way->count, &way->row, &way->rows));
     TRY(bind_steps(way, &p));
     TRY(plan_operators(way, &p));
     way->frame = p.frames.value;
+    way->tables = p.frames.tables;
     p.frames.value = NULL;
+    p.frames.tables = (frame_tables){0};
     *out = way;
     way = NULL;
 done:
@@ -502,6 +532,7 @@ static void free_step(inverse *way, inverse_step *step)
     mem_free(way->ctx, (void *)step->signal_out);
     mem_free(way->ctx, step->signal_in);
     mem_free(way->ctx, step->delivery);
+    mem_free(way->ctx, step->frames);
 }
 
 void inverse_free(inverse *way)
@@ -520,11 +551,15 @@ void inverse_free(inverse *way)
     mover_release(&way->enter);
     mover_release(&way->leave);
     buffer_free(way->seeds);
+    buffer_free(way->origins);
     buffer_free(way->units);
     buffer_free(way->values);
     twin_room_free(&way->room);
     storage_free(&way->storage);
     mem_free(way->ctx, way->frame);
+    frame_tables_free(&way->tables);
+    mem_free(way->ctx, way->row);
+    mem_free(way->ctx, way->origin);
     mem_free(way->ctx, way->signal);
     mem_free(way->ctx, way->extra);
     mem_free(way->ctx, way->step);
@@ -575,26 +610,35 @@ done:
 
 /* ---- Running ---- */
 
-static seed_span span_of(const window_seed *seeds, int64_t count)
+/* Windows of nothing lie far outside; kernels add to where they begin. */
+static int32_t within(int64_t begin)
 {
-    seed_span s = {{seeds[0].y, seeds[0].x}, {seeds[0].y, seeds[0].x}};
+    const int32_t most = INT32_MAX / 4;
 
-    for (int64_t i = 1; i < count; i++) {
-        const int32_t at[2] = {seeds[i].y, seeds[i].x};
+    return begin < -most ? -most : begin > most ? most : (int32_t)begin;
+}
 
-        for (int d = 0; d < 2; d++) {
-            s.from[d] = at[d] < s.from[d] ? at[d] : s.from[d];
-            s.to[d] = at[d] > s.to[d] ? at[d] : s.to[d];
+/* Where the windows of all frames begin; row 0 stays zero. */
+static void find_origins(const inverse *way, const window_seed *seeds)
+{
+    for (int r = 1; r < way->rows; r++) {
+        const window_frame *f = &way->row[r];
+        int32_t *origin = way->origin + 2 * r * way->count;
+
+        for (int64_t i = 0; i < way->count; i++) {
+            const int32_t at[2] = {seeds[i].y, seeds[i].x};
+
+            for (int d = 0; d < 2; d++)
+                origin[2 * i + d] = within(frame_begin(f, d, at[frame_by(f, d)]));
         }
     }
-    return s;
 }
 
 /* The first signal: zero but for the seeds. */
 static deconv_status plant(const inverse *way)
 {
     const tensor *first = way->signal[way->key.from];
-    const window_frame *f = &way->frame[way->key.from];
+    const placed_frame f = frame_placed(&way->frame[way->key.from]);
     kernel *k = way->plant;
     deconv_status status = DECONV_OK;
 
@@ -603,9 +647,10 @@ static deconv_status plant(const inverse *way)
     kernel_begin(k);
     arg_buffer(k, first->data);
     arg_buffer(k, way->seeds);
+    arg_buffer(k, way->origins);
     arg_buffer(k, way->units);
     arg_buffer(k, way->values);
-    arg_struct(k, f, sizeof *f);
+    arg_struct(k, &f, sizeof f);
     arg_int(k, way->count);
     arg_int(k, (first->shape.dim[1] + first->block - 1) / first->block);
     arg_int(k, first->block);
@@ -636,7 +681,9 @@ deconv_status inverse_set_seeds(inverse *way, const window_seed *seeds, const in
     TRY(buffer_write(way->ctx, way->seeds, 0, room * sizeof *all, all));
     TRY(buffer_write(way->ctx, way->units, 0, room * sizeof *unit, unit));
     TRY(buffer_write(way->ctx, way->values, 0, room * sizeof *value, value));
-    way->seed_span = span_of(seeds, count);
+    find_origins(way, all);
+    TRY(buffer_write(way->ctx, way->origins, 0, (size_t)way->rows * room * 2 * sizeof *way->origin,
+                     way->origin));
     TRY(plant(way));
 done:
     mem_free(way->ctx, all);
@@ -646,40 +693,43 @@ done:
 }
 
 /* Some window of the seeds at hand reaches past the border of the map. */
-static bool reaches_out(const inverse *way, const window_frame *f, const shape *map)
+static bool reaches_out(const inverse *way, const placed_frame *f, const shape *map)
 {
     const int64_t size[2] = {map_height(map), map_width(map)};
+    const int32_t *origin = way->origin + 2 * (int64_t)f->first;
 
-    for (int d = 0; d < 2; d++) {
-        int64_t from = (int64_t)way->seed_span.from[d] * f->jump[d] + f->offset[d];
-        int64_t to = (int64_t)way->seed_span.to[d] * f->jump[d] + f->offset[d] + f->size[d];
-
-        if (from < 0 || to > size[d])
+    for (int64_t i = 0; i < 2 * way->count; i++)
+        if (origin[i] < 0 || origin[i] + (int64_t)f->size[i % 2] > size[i % 2])
             return true;
-    }
     return false;
 }
 
-/* A convolution's windows take part of the padding with them, where there is no signal. */
-static deconv_status clip(const inverse *way, const inverse_step *step, const tensor *signal,
-                          const shape *map)
+/* A convolution's windows take part of the padding with them, where there is no signal. Operators
+ * whose axes go their own ways see to that themselves. */
+static deconv_status clip(const inverse *way, const inverse_step *step, int i)
 {
-    const window_frame *f = &step->windows.in;
+    const graph_node *node = &way->graph->node[step->node];
+    const shape *map = &way->graph->value[node->in[i]].shape;
+    const tensor *signal = step->signal_in[i];
+    placed_frame f;
     int64_t planes = (map->dim[1] + signal->block - 1) / signal->block;
     kernel *k = way->clip;
 
-    if (!step->windows.plan || !reaches_out(way, f, map))
+    if (!step->windows.plan || node->op->class->apart)
+        return DECONV_OK;
+    f = frame_placed(&step->windows.in[i]);
+    if (!reaches_out(way, &f, map))
         return DECONV_OK;
     kernel_begin(k);
     arg_buffer(k, signal->data);
-    arg_buffer(k, way->seeds);
-    arg_struct(k, f, sizeof *f);
+    arg_buffer(k, way->origins);
+    arg_struct(k, &f, sizeof f);
     arg_int(k, way->count);
     arg_int(k, planes);
     arg_int(k, signal->block);
     arg_int(k, map_height(map));
     arg_int(k, map_width(map));
-    return kernel_launch_groups(k, f->size[1], f->size[0], way->count, 4, 1, 1);
+    return kernel_launch_groups(k, f.size[1], f.size[0], way->count, 4, 1, 1);
 }
 
 static deconv_status deliver(const inverse *way, const inverse_step *step, int i, int value)
@@ -720,7 +770,7 @@ static deconv_status run_step(deconv_trace *trace, inverse *way, const inverse_s
     for (int i = 0; i < node->n_in; i++) {
         if (!step->signal_in[i])
             continue;
-        TRY(clip(way, step, step->signal_in[i], &way->graph->value[node->in[i]].shape));
+        TRY(clip(way, step, i));
         if (step->delivery[i].to)
             TRY(deliver(way, step, i, node->in[i]));
     }

@@ -23,6 +23,7 @@ typedef struct inverse_step {
     tensor **signal_in;        /* [n_in] what the node writes; NULL where nothing is wanted */
     delivery *delivery;        /* [n_in] */
     windows windows;           /* where the pass carries windows */
+    window_frame *frames;      /* [n_out + n_in] theirs */
     twin *twin;                /* what does the node's work then; NULL: its own operator */
 } inverse_step;
 
@@ -34,11 +35,6 @@ typedef struct inverse_key {
     int64_t windows; /* 0: whole signals, else how many windows at most at a time */
     bool watched;    /* every node does its own work and no more, so that it can be looked at */
 } inverse_key;
-
-/* First and last position of a batch of seeds, along height and width. */
-typedef struct seed_span {
-    int32_t from[2], to[2];
-} seed_span;
 
 typedef struct inverse {
     deconv_ctx *ctx;
@@ -56,14 +52,18 @@ typedef struct inverse {
     /* Windows only. */
     int64_t count;       /* of them */
     window_frame *frame; /* [n_value] */
-    twin_room room;      /* of the steps' twins */
-    buffer *seeds;       /* [count] window_seed */
-    buffer *units;       /* [count] int: the channel of signal[from] that each seed is in */
-    buffer *values;      /* [count] what each starts with */
-    kernel *plant;       /* puts them into signal[from] */
-    kernel *clip;        /* clears what lies outside the maps */
-    mover leave;         /* of the windows of `to`, row-major, to where they belong */
-    seed_span seed_span; /* of the seeds at hand */
+    frame_tables tables; /* of the frames */
+    window_frame *row;   /* [rows] different frames; the first is that of whole maps */
+    int rows;
+    int32_t *origin; /* [rows][count][2] where the windows of the seeds at hand begin */
+    twin_room room;  /* of the steps' twins */
+    buffer *seeds;   /* [count] window_seed */
+    buffer *origins; /* `origin` for kernels */
+    buffer *units;   /* [count] int: the channel of signal[from] that each seed is in */
+    buffer *values;  /* [count] what each starts with */
+    kernel *plant;   /* puts them into signal[from] */
+    kernel *clip;    /* clears what lies outside the maps */
+    mover leave;     /* of the windows of `to`, row-major, to where they belong */
 } inverse;
 
 /* Called after each step; stops the pass when it fails. */

@@ -163,8 +163,8 @@ bool twin_fits(const graph *g, const graph_node *node, deconv_rule rule, uint32_
     op *op = NULL;
     int count;
 
-    /* Windows of their own: then it is they that say no. */
-    if (node->op->class->plan_windows ||
+    /* Windows of their own in their own order: then it is they that say no. */
+    if ((node->op->class->plan_windows && !node->op->class->apart) ||
         !list_cuts(g, node->op, rule, flags, cut_frame, list, &count))
         return false;
     if (make_op(g, node, 2, cut_frame, &op) == DECONV_OK && op)
@@ -265,11 +265,14 @@ done:
 static deconv_status run_cut(const cut *c, const windows *w, kernel *k, const buffer *from,
                              const buffer *to)
 {
+    const placed_frame frame = frame_placed(&c->frame);
+
     kernel_begin(k);
     arg_buffer(k, from);
     arg_buffer(k, to);
     arg_buffer(k, w->seeds);
-    arg_struct(k, &c->frame, sizeof c->frame);
+    arg_buffer(k, w->origins);
+    arg_struct(k, &frame, sizeof frame);
     arg_int(k, w->count);
     arg_int(k, c->planes);
     arg_int(k, c->tensor.block);

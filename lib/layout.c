@@ -5,7 +5,7 @@
 
 /* As cl/layout.h declares it, field for field. */
 typedef struct move_shape {
-    window_frame from, to;
+    placed_frame from, to;
     int32_t count, channels;
     int32_t block, add, numbered;
 } move_shape;
@@ -26,7 +26,8 @@ void mover_release(mover *m)
     *m = (mover){0};
 }
 
-static deconv_status move(const mover *m, const buffer *from, const buffer *to, const buffer *seeds,
+/* `w`: NULL for whole maps. */
+static deconv_status move(const mover *m, const buffer *from, const buffer *to, const windows *w,
                           const move_shape *s)
 {
     int64_t planes = (m->channels + m->to_block - 1) / m->to_block;
@@ -34,7 +35,8 @@ static deconv_status move(const mover *m, const buffer *from, const buffer *to, 
     kernel_begin(k);
     arg_buffer(k, from);
     arg_buffer(k, to);
-    arg_buffer(k, seeds);
+    arg_buffer(k, w ? w->seeds : NULL);
+    arg_buffer(k, w ? w->origins : NULL);
     arg_struct(k, s, sizeof *s);
     return kernel_launch_groups(k, s->to.size[0], s->count * planes, 1, 1, 1, 1);
 }
@@ -43,8 +45,8 @@ deconv_status mover_run(const mover *m, const shape *map, const buffer *from, co
                         bool add)
 {
     const window_frame whole = frame_whole(map);
-    const move_shape s = {.from = whole,
-                          .to = whole,
+    const move_shape s = {.from = frame_placed(&whole),
+                          .to = frame_placed(&whole),
                           .count = (int32_t)map->dim[0],
                           .channels = (int32_t)m->channels,
                           .block = m->to_block,
@@ -57,15 +59,15 @@ deconv_status mover_run_windows(const mover *m, const windows *w, const window_f
                                 const buffer *from, const window_frame *to_frame, const buffer *to,
                                 bool add, bool numbered)
 {
-    const move_shape s = {.from = *from_frame,
-                          .to = *to_frame,
+    const move_shape s = {.from = frame_placed(from_frame),
+                          .to = frame_placed(to_frame),
                           .count = (int32_t)w->count,
                           .channels = (int32_t)m->channels,
                           .block = m->to_block,
                           .add = add,
                           .numbered = numbered};
 
-    return move(m, from, to, w->seeds, &s);
+    return move(m, from, to, w, &s);
 }
 
 void unblock(const float *blocked, int64_t channels, int64_t size, int block, float *values)

@@ -14,11 +14,21 @@ typedef struct start {
     int64_t unit;
 } start;
 
+/* A Concat whose operands have all positions of its result. */
+static bool joins_units(const op *op)
+{
+    shape all = op->in_shape[0];
+
+    if (strcmp(op->class->type, "Concat") != 0 || all.rank < 2)
+        return false;
+    all.dim[1] = op->out_shape[0].dim[1];
+    return shape_equal(&all, &op->out_shape[0]);
+}
+
 static bool hands_down(const op *op)
 {
-    return strcmp(op->class->type, "Concat") == 0 ||
-           (op->class->is_view && op->class->is_view(op) &&
-            shape_equal(&op->in_shape[0], &op->out_shape[0]));
+    return joins_units(op) || (op->class->is_view && op->class->is_view(op) &&
+                               shape_equal(&op->in_shape[0], &op->out_shape[0]));
 }
 
 /* The input of `node` that unit `s->unit` of its output comes from, and the unit there. */
@@ -95,7 +105,7 @@ static deconv_status place(const batch *b, const inverse *way)
 {
     const tensor *last = way->signal[way->key.to];
     const window_frame whole = frame_whole(&b->job->result->shape);
-    const windows w = {.count = b->count, .seeds = way->seeds};
+    const windows w = {.count = b->count, .seeds = way->seeds, .origins = way->origins};
     deconv_status status = DECONV_OK;
 
     TRY(mover_run_windows(&way->leave, &w, &way->frame[way->key.to], last->data, &whole,

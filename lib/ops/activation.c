@@ -229,6 +229,7 @@ static deconv_status derive(const activation *f, const op_pass *pass, const tens
 static deconv_status derive_windows(const activation *f, const op_pass *pass)
 {
     const windows *w = pass->windows;
+    const placed_frame frame = frame_placed(&w->in[0]);
     const tensor *activity = pass->out[0];
     const shape *map = &activity->shape;
     int64_t planes = (map->dim[1] + activity->block - 1) / activity->block;
@@ -239,14 +240,15 @@ static deconv_status derive_windows(const activation *f, const op_pass *pass)
     arg_buffer(k, activity->data);
     arg_buffer(k, pass->signal_in[0]->data);
     arg_buffer(k, w->seeds);
-    arg_struct(k, &w->in, sizeof w->in);
+    arg_buffer(k, w->origins);
+    arg_struct(k, &frame, sizeof frame);
     arg_int(k, w->count);
     arg_int(k, planes);
     arg_int(k, activity->block);
     arg_int(k, map_height(map));
     arg_int(k, map_width(map));
     arg_int(k, pass->rule == DECONV_RULE_GUIDED);
-    return kernel_launch_groups(k, (int64_t)w->in.size[1] * activity->block, w->in.size[0],
+    return kernel_launch_groups(k, (int64_t)frame.size[1] * activity->block, frame.size[0],
                                 w->count * planes, 8, 1, 1);
 }
 

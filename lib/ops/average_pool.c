@@ -65,6 +65,7 @@ static deconv_status average_pool_inverse(op *op, const op_pass *pass)
     arg_buffer(k, pass->signal_out[0]->data);
     arg_buffer(k, pass->signal_in[0]->data);
     arg_buffer(k, pass->windows ? pass->windows->seeds : NULL);
+    arg_buffer(k, pass->windows ? pass->windows->origins : NULL);
     arg_int(k, pool_windows_of(&a->pool, pass));
     arg_int(k, a->count_padding);
     arg_int(k, (pass->flags & DECONV_INVERSE_AVERAGE_COPY) != 0);

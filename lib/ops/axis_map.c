@@ -1,6 +1,7 @@
 /* Sparse linear maps along axes: their tables, their transposes, and chains of them run by
  * cl/axis_map.cl. What the weights are is up to the operators. */
 #include "axis_map.h"
+#include "signal.h"
 #include "view.h"
 
 #include <string.h>
@@ -303,6 +304,169 @@ box axis_chain_needs(const axis_chain *chain, const box *out)
     return chain_box(chain, true, &b);
 }
 
+/* ---- Windows of signals ---- */
+
+/* As cl/apart.cl declares it, field for field. */
+typedef struct map_shape {
+    int32_t x_first, y_first;
+    int32_t axis;
+    int32_t windows, outer, x_len, y_len, inner;
+    int32_t out_len;
+} map_shape;
+
+/* A chain of no more steps than one scratch memory between them serves, from maps to maps. */
+static bool maps_to_maps(const op *op)
+{
+    const axis_chain *chain = op->state;
+
+    return (chain->in.rank == 3 || chain->in.rank == 4) && chain->count <= 2 &&
+           shape_equal(&chain->in, &op->in_shape[0]) && shape_equal(&chain->out, &op->out_shape[0]);
+}
+
+bool axis_op_frame(const op *op, deconv_rule rule, uint32_t flags, const window_frame *out,
+                   window_frame *in)
+{
+    const axis_chain *chain = op->state;
+
+    (void)rule;
+    (void)flags;
+    *in = *out;
+    return maps_to_maps(op) && chain->count == 0;
+}
+
+bool axis_op_apart(const op *op, axes_apart *how)
+{
+    const axis_chain *chain = op->state;
+
+    *how = (axes_apart){.same = {true, true}};
+    if (!maps_to_maps(op) || chain->count == 0)
+        return false;
+    for (int s = 0; s < chain->count; s++) {
+        int axis = chain->step[s].axis - (chain->in.rank - 2);
+
+        if (chain->step[s].axis == 0)
+            return false;
+        if (chain->step[s].axis > 1)
+            how->same[axis] = false;
+    }
+    return true;
+}
+
+signal_spread axis_op_spread(const op *op, deconv_rule rule, uint32_t flags)
+{
+    const axis_chain *chain = op->state;
+
+    (void)rule;
+    (void)flags;
+    for (int s = 0; s < chain->count; s++)
+        if (chain->step[s].axis < 2)
+            return ANYWHERE;
+    return IN_CHANNEL;
+}
+
+/* What a step back makes of `count` windows of shape *s. */
+static shape step_back(const axis_chain *chain, const axis_step *step, const windows *w,
+                       const shape *s)
+{
+    int axis = step->axis - (chain->in.rank - 2);
+    shape to = *s;
+
+    if (step->axis == 1)
+        to.dim[1] = step->adjoint.out_len;
+    else
+        to.dim[2 + axis] = w->in[0].size[axis];
+    return to;
+}
+
+static shape windows_of(const axis_chain *chain, const windows *w)
+{
+    return (shape){4, {w->count, chain->out.dim[1], w->out[0].size[0], w->out[0].size[1]}};
+}
+
+deconv_status axis_op_plan_windows(op *op, const windows *w, void **plan)
+{
+    const axis_chain *chain = op->state;
+    deconv_status status = DECONV_OK;
+    kernel *k = NULL;
+
+    *plan = NULL;
+    if (chain->count == 0)
+        goto done;
+    if (chain->count == 2) {
+        shape between = windows_of(chain, w);
+
+        between = step_back(chain, &chain->step[1], w, &between);
+        TRY(scratch_reserve(op->ctx, op->scratch, (size_t)shape_count(&between) * sizeof(float)));
+    }
+    TRY(kernel_create(op->ctx, "apart.cl", "", "axis_map_windows", &k));
+    *plan = k;
+done:
+    return status;
+}
+
+void axis_op_release_windows(op *op, void *plan)
+{
+    (void)op;
+    kernel_free(plan);
+}
+
+/* One step back along height or width, from windows of shape `s`. */
+static deconv_status apply_windows(const axis_chain *chain, const axis_step *step, const windows *w,
+                                   const shape *s, const buffer *x, buffer *y)
+{
+    int axis = step->axis - (chain->in.rank - 2);
+    const placed_frame from = frame_placed(&w->out[0]), to = frame_placed(&w->in[0]);
+    const map_shape m = {.x_first = from.first,
+                         .y_first = to.first,
+                         .axis = axis,
+                         .windows = (int32_t)w->count,
+                         .outer = (int32_t)shape_span(s, 1, 2 + axis),
+                         .x_len = (int32_t)s->dim[2 + axis],
+                         .y_len = to.size[axis],
+                         .inner = (int32_t)shape_span(s, 3 + axis, 4),
+                         .out_len = (int32_t)step->adjoint.out_len};
+    int64_t rest = w->count * m.outer;
+    kernel *k = w->plan;
+
+    kernel_begin(k);
+    arg_buffer(k, x);
+    arg_buffer(k, y);
+    arg_buffer(k, w->origins);
+    arg_buffer(k, step->device_adjoint.start);
+    arg_buffer(k, step->device_adjoint.index);
+    arg_buffer(k, step->device_adjoint.weight);
+    arg_struct(k, &m, sizeof m);
+    return axis ? kernel_launch(k, m.y_len, rest, 1) : kernel_launch(k, m.inner, m.y_len, rest);
+}
+
+/* In the order of the whole pass. */
+static deconv_status run_windows(const op *op, const op_pass *pass)
+{
+    const axis_chain *chain = op->state;
+    const windows *w = pass->windows;
+    const buffer *from = pass->signal_out[0]->data;
+    shape s = windows_of(chain, w);
+    deconv_status status = DECONV_OK;
+
+    if (chain->count == 0)
+        TRY(buffer_copy(op->ctx, from, 0, pass->signal_in[0]->data, 0,
+                        (size_t)shape_count(&s) * sizeof(float)));
+    for (int n = chain->count - 1; n >= 0; n--) {
+        const axis_step *step = &chain->step[n];
+        buffer *to = n == 0 ? pass->signal_in[0]->data : op->scratch->data;
+        shape next = step_back(chain, step, w, &s);
+
+        if (step->axis == 1)
+            TRY(apply(chain->kernel, &step->adjoint, &step->device_adjoint, 1, &s, from, to));
+        else
+            TRY(apply_windows(chain, step, w, &s, from, to));
+        s = next;
+        from = to;
+    }
+done:
+    return status;
+}
+
 /* ---- Operators ---- */
 
 deconv_status axis_op_plan(op *op)
@@ -325,8 +489,9 @@ deconv_status axis_op_inverse(op *op, const op_pass *pass)
     if (!pass->signal_in[0])
         return DECONV_OK;
     if (!pass->signal_out[0])
-        return buffer_fill(op->ctx, pass->signal_in[0]->data, 0,
-                           (size_t)shape_count(&op->in_shape[0]) * sizeof(float), 0.0f);
+        return signal_clear(op, pass->signal_in[0]);
+    if (pass->windows)
+        return run_windows(op, pass);
     return axis_chain_inverse(op->ctx, op->state, pass->signal_out[0]->data,
                               pass->signal_in[0]->data);
 }

@@ -67,5 +67,17 @@ deconv_status axis_op_forward(op *op, const op_pass *pass);
 deconv_status axis_op_inverse(op *op, const op_pass *pass);
 box axis_op_reach(const op *op, int input, const box *in, int output);
 box axis_op_needs(const op *op, int output, const box *out, int input);
+/* Windows of signals: where maps of one rank are mapped along channels, height and width. */
+bool axis_op_frame(const op *op, deconv_rule rule, uint32_t flags, const window_frame *out,
+                   window_frame *in);
+bool axis_op_apart(const op *op, axes_apart *how);
+signal_spread axis_op_spread(const op *op, deconv_rule rule, uint32_t flags);
+deconv_status axis_op_plan_windows(op *op, const windows *w, void **plan);
+void axis_op_release_windows(op *op, void *plan);
+
+/* The fields of an op_class for them. */
+#define AXIS_OP_WINDOWS                                                                            \
+    .frame = axis_op_frame, .apart = axis_op_apart, .spread = axis_op_spread,                      \
+    .plan_windows = axis_op_plan_windows, .release_windows = axis_op_release_windows
 
 #endif

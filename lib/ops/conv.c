@@ -465,7 +465,7 @@ static bool conv_frame(const op *op, deconv_rule rule, uint32_t flags, const win
 
 static deconv_status conv_plan_windows(op *op, const windows *w, void **plan)
 {
-    conv_task task = window_task(op, &w->out, &w->in, w->count);
+    conv_task task = window_task(op, &w->out[0], &w->in[0], w->count);
     convolution *adjoint = NULL;
     deconv_status status = DECONV_OK;
 

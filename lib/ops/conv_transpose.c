@@ -150,10 +150,19 @@ static int64_t floor_div(int64_t a, int64_t b)
     return a >= 0 ? a / b : -((b - 1 - a) / b);
 }
 
-/* The positions of x that meet a window of y: the outputs of the convolution behind it. Windows lie
- * alike to their seeds only where they move by whole strides. */
+/* The windows of y are one problem only where they move by whole strides. */
+static void conv_transpose_align(const op *op, int32_t step[2])
+{
+    const conv *c = op->state;
+
+    for (int i = 0; i < 2; i++)
+        step[i] = (int32_t)c->windows.axis[i].stride;
+}
+
+/* The positions of x that meet a window of y: the outputs of the convolution behind it. */
 static bool window_of_x(const conv *c, const window_frame *out, window_frame *in)
 {
+    *in = *out;
     for (int i = 0; i < 2; i++) {
         const spatial_axis *a = &c->windows.axis[i];
         int64_t extent = spatial_extent(a->kernel, a->dilation);
@@ -210,7 +219,7 @@ static deconv_status conv_transpose_plan_windows(op *op, const windows *w, void 
     convolution *forward = NULL;
     deconv_status status = DECONV_OK;
 
-    TRY(conv_plan_task(op, window_task(op, &w->out, &w->in, w->count), &forward));
+    TRY(conv_plan_task(op, window_task(op, &w->out[0], &w->in[0], w->count), &forward));
     *plan = forward;
 done:
     return status;
@@ -259,6 +268,7 @@ const op_class op_conv_transpose = {
     .reach = conv_transpose_reach,
     .needs = conv_transpose_needs,
     .frame = conv_transpose_frame,
+    .align = conv_transpose_align,
     .plan_windows = conv_transpose_plan_windows,
     .release_windows = conv_transpose_release_windows,
 };

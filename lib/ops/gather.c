@@ -152,4 +152,5 @@ const op_class op_gather = {
     .inverse = axis_op_inverse,
     .reach = gather_reach,
     .needs = gather_needs,
+    AXIS_OP_WINDOWS,
 };

@@ -66,6 +66,7 @@ static deconv_status max_pool_inverse(op *op, const op_pass *pass)
     arg_buffer(p->inverse, pass->kept);
     arg_buffer(p->inverse, pass->signal_in[0]->data);
     arg_buffer(p->inverse, pass->windows ? pass->windows->seeds : NULL);
+    arg_buffer(p->inverse, pass->windows ? pass->windows->origins : NULL);
     arg_int(p->inverse, pool_windows_of(p, pass));
     arg_int(p->inverse, pass->rectify);
     arg_struct(p->inverse, &p->sizes, sizeof p->sizes);

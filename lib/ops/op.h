@@ -52,7 +52,8 @@ typedef struct op_pass {
     bool rectify;
 
     /* Inverse only: the signals are windows, a batch of its own, and activations whole tensors.
-     * NULL: signals have the operator's own shapes. Only where class->frame said yes. */
+     * NULL: signals have the operator's own shapes. Only where class->frame or class->apart said
+     * yes. */
     const windows *windows;
 } op_pass;
 
@@ -61,6 +62,12 @@ enum { RECTIFIES_FORWARD = 1, RECTIFIES_BACK = 2 };
 /* Whether maps of an operator may be stored in blocks of channels (tensor.h). Alike: all of them or
  * none. Each: as op_class.takes_blocks says. */
 typedef enum op_blocks { BLOCKS_NEVER, BLOCKS_ALIKE, BLOCKS_EACH } op_blocks;
+
+/* What becomes of height and width between the maps of an operator. */
+typedef struct axes_apart {
+    bool turned;  /* they change places */
+    bool same[2]; /* along this one positions stay, and windows must, where there is one output */
+} axes_apart;
 
 struct op_class {
     const char *type; /* ONNX operator type */
@@ -125,6 +132,12 @@ struct op_class {
      * output's; false where this operator's inverse has none. NULL: always. */
     bool (*frame)(const op *op, deconv_rule rule, uint32_t flags, const window_frame *out,
                   window_frame *in);
+    /* Windows of the output must begin at multiples of this, but for a constant. NULL: anywhere. */
+    void (*align)(const op *op, int32_t step[2]);
+    /* Height and width go their own ways between maps, items stay apart: the windows of inputs
+     * follow from `needs`, and the inverse takes any that hold them, a frame for each output and
+     * input. NULL: not so. */
+    bool (*apart)(const op *op, axes_apart *how);
     /* The inverse does the same at every position of maps, with nothing but what is there: it works
      * for any part of them. NULL: it does not. */
     bool (*local)(const op *op, deconv_rule rule, uint32_t flags);

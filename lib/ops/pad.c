@@ -217,8 +217,10 @@ static deconv_status pad_inverse(op *op, const op_pass *pass)
 {
     const pad *p = op->state;
 
-    return p->mode == PAD_CONSTANT ? reorder_inverse(op, &p->reorder, pass)
-                                   : axis_op_inverse(op, pass);
+    if (p->mode != PAD_CONSTANT)
+        return axis_op_inverse(op, pass);
+    return pass->windows ? reorder_inverse_windows(op, &p->reorder, pass)
+                         : reorder_inverse(op, &p->reorder, pass);
 }
 
 static box pad_reach(const op *op, int input, const box *in, int output)
@@ -237,6 +239,49 @@ static box pad_needs(const op *op, int output, const box *out, int input)
                                    : axis_op_needs(op, output, out, input);
 }
 
+/* ---- Windows of signals ---- */
+
+static bool pad_frame(const op *op, deconv_rule rule, uint32_t flags, const window_frame *out,
+                      window_frame *in)
+{
+    const pad *p = op->state;
+
+    return p->mode != PAD_CONSTANT && axis_op_frame(op, rule, flags, out, in);
+}
+
+static bool pad_apart(const op *op, axes_apart *how)
+{
+    const pad *p = op->state;
+
+    return p->mode == PAD_CONSTANT ? reorder_apart(op, &p->reorder, how) : axis_op_apart(op, how);
+}
+
+static signal_spread pad_spread(const op *op, deconv_rule rule, uint32_t flags)
+{
+    const pad *p = op->state;
+
+    return p->mode == PAD_CONSTANT ? reorder_spread(op, &p->reorder)
+                                   : axis_op_spread(op, rule, flags);
+}
+
+static deconv_status pad_plan_windows(op *op, const windows *w, void **plan)
+{
+    const pad *p = op->state;
+
+    return p->mode == PAD_CONSTANT ? reorder_plan_windows(op, plan)
+                                   : axis_op_plan_windows(op, w, plan);
+}
+
+static void pad_release_windows(op *op, void *plan)
+{
+    const pad *p = op->state;
+
+    if (p->mode == PAD_CONSTANT)
+        reorder_release_windows(plan);
+    else
+        axis_op_release_windows(op, plan);
+}
+
 const op_class op_pad = {
     .type = "Pad",
     .min_in = 1,
@@ -252,4 +297,9 @@ const op_class op_pad = {
     .inverse = pad_inverse,
     .reach = pad_reach,
     .needs = pad_needs,
+    .frame = pad_frame,
+    .apart = pad_apart,
+    .spread = pad_spread,
+    .plan_windows = pad_plan_windows,
+    .release_windows = pad_release_windows,
 };

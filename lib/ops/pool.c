@@ -92,7 +92,8 @@ pool_frames pool_frames_of(const pool *p, const op_pass *pass)
                      .in = {.size = {p->sizes.in_h, p->sizes.in_w}}};
 
     if (pass->windows)
-        f = (pool_frames){pass->windows->out, pass->windows->in};
+        f = (pool_frames){frame_placed(&pass->windows->out[0]),
+                          frame_placed(&pass->windows->in[0])};
     return f;
 }
 

@@ -18,7 +18,7 @@ typedef struct pool_shape {
 } pool_shape;
 
 typedef struct pool_frames {
-    window_frame out, in;
+    placed_frame out, in;
 } pool_frames;
 
 typedef struct pool {

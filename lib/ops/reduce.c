@@ -151,12 +151,26 @@ static box reduce_needs(const op *op, int output, const box *out, int input)
     return in;
 }
 
+/* Over channels: the same at every position. */
+static bool reduce_local(const op *op, deconv_rule rule, uint32_t flags)
+{
+    const reduce *r = op->state;
+
+    (void)rule;
+    (void)flags;
+    for (int d = 0; d < r->kept.rank; d++)
+        if (r->reduced[d] && d != 1)
+            return false;
+    return r->keep;
+}
+
 #define REDUCE(TYPE)                                                                               \
     {                                                                                              \
         .type = TYPE, .min_in = 1, .max_in = 2, .max_out = 1, .weights = 1u << 1,                  \
         .state_size = sizeof(reduce), .init = reduce_init, .shape = reduce_shape,                  \
         .plan = reduce_plan, .release = reduce_release, .forward = reduce_forward,                 \
-        .inverse = reduce_inverse, .reach = reduce_reach, .needs = reduce_needs                    \
+        .inverse = reduce_inverse, .reach = reduce_reach, .needs = reduce_needs,                   \
+        .local = reduce_local                                                                      \
     }
 
 const op_class op_reduce_mean = REDUCE("ReduceMean");

@@ -257,7 +257,8 @@ static deconv_status forward(op *op, const op_pass *pass)
 
 static deconv_status inverse(op *op, const op_pass *pass)
 {
-    return reorder_inverse(op, op->state, pass);
+    return pass->windows ? reorder_inverse_windows(op, op->state, pass)
+                         : reorder_inverse(op, op->state, pass);
 }
 
 static box reach(const op *op, int input, const box *in, int output)
@@ -268,6 +269,30 @@ static box reach(const op *op, int input, const box *in, int output)
 static box needs(const op *op, int output, const box *out, int input)
 {
     return reorder_needs(op, op->state, output, out, input);
+}
+
+static bool apart(const op *op, axes_apart *how)
+{
+    return reorder_apart(op, op->state, how);
+}
+
+static signal_spread spread(const op *op, deconv_rule rule, uint32_t flags)
+{
+    (void)rule;
+    (void)flags;
+    return reorder_spread(op, op->state);
+}
+
+static deconv_status plan_windows(op *op, const windows *w, void **plan)
+{
+    (void)w;
+    return reorder_plan_windows(op, plan);
+}
+
+static void release_windows(op *op, void *plan)
+{
+    (void)op;
+    reorder_release_windows(plan);
 }
 
 /* ---- Transpose ---- */
@@ -435,6 +460,18 @@ static bool concat_frame(const op *op, deconv_rule rule, uint32_t flags, const w
     return concat_joins_channels(op);
 }
 
+/* Along height or width each operand has windows of its own. */
+static bool concat_apart(const op *op, axes_apart *how)
+{
+    return !concat_joins_channels(op) && apart(op, how);
+}
+
+static deconv_status concat_plan_windows(op *op, const windows *w, void **plan)
+{
+    *plan = NULL;
+    return concat_joins_channels(op) ? DECONV_OK : plan_windows(op, w, plan);
+}
+
 /* Channels from.. of every picture of `whole`, as many as `part` has: one run each, in any layout.
  */
 static copy_box channel_run(const tensor *whole, const tensor *part, int64_t from)
@@ -497,6 +534,8 @@ static deconv_status concat_inverse(op *op, const op_pass *pass)
 
     if (!pass->signal_out[0] || (op->out_block[0] == 1 && !pass->windows))
         return reorder_inverse(op, r, pass);
+    if (!concat_joins_channels(op))
+        return reorder_inverse_windows(op, r, pass);
     for (int i = 0; i < op->n_in; i++) {
         copy_box box;
 
@@ -572,22 +611,6 @@ done:
     return status;
 }
 
-/* Whole maps, taken apart or put together by channels. */
-static bool by_channels(const op *op, deconv_rule rule, uint32_t flags)
-{
-    const reorder *r = op->state;
-    const shape *in = &op->in_shape[0];
-
-    (void)rule;
-    (void)flags;
-    for (int i = 0; i < r->count; i++)
-        for (int d = 0; d < in->rank; d++)
-            if (d != 1 && (r->piece[i].axis[d] != d || r->piece[i].in_step[d] != 1 ||
-                           r->piece[i].size[d] != in->dim[d]))
-                return false;
-    return r->piece[0].axis[1] == 1;
-}
-
 /* ---- Tables ---- */
 
 #define REORDER(TYPE, MAX_IN, MAX_OUT, WEIGHTS, INIT)                                              \
@@ -595,7 +618,8 @@ static bool by_channels(const op *op, deconv_rule rule, uint32_t flags)
         .type = TYPE, .min_in = 1, .max_in = (MAX_IN), .max_out = (MAX_OUT), .weights = (WEIGHTS), \
         .state_size = sizeof(reorder), .init = INIT, .shape = covered_shape, .plan = plan,         \
         .release = release, .forward = forward, .inverse = inverse, .reach = reach,                \
-        .needs = needs, .local = by_channels                                                       \
+        .needs = needs, .apart = apart, .spread = spread, .plan_windows = plan_windows,            \
+        .release_windows = release_windows                                                         \
     }
 
 const op_class op_transpose = REORDER("Transpose", 1, 1, 0, transpose_init);
@@ -615,5 +639,8 @@ const op_class op_concat = {.type = "Concat",
                             .needs = needs,
                             .blocks = concat_blocks,
                             .slice = concat_slice,
-                            .frame = concat_frame};
+                            .frame = concat_frame,
+                            .apart = concat_apart,
+                            .plan_windows = concat_plan_windows,
+                            .release_windows = release_windows};
 const op_class op_split = REORDER("Split", 2, OP_MANY, 0x2, split_init);

@@ -1,4 +1,5 @@
-/* Operators whose outputs are put together from boxes of their inputs (reorder.c, pad.c). */
+/* Operators whose outputs are put together from boxes of their inputs (reorder.c, pad.c), and their
+ * windows on the way back (reorder_windows.c). */
 #ifndef DECONV_LIB_REORDER_H
 #define DECONV_LIB_REORDER_H
 
@@ -32,5 +33,12 @@ deconv_status reorder_forward(op *op, const reorder *r, const op_pass *pass);
 deconv_status reorder_inverse(op *op, const reorder *r, const op_pass *pass);
 box reorder_reach(const op *op, const reorder *r, int input, const box *in, int output);
 box reorder_needs(const op *op, const reorder *r, int output, const box *out, int input);
+
+/* op_class.apart and the like. An inverse over windows needs the plan that is made here. */
+bool reorder_apart(const op *op, const reorder *r, axes_apart *how);
+signal_spread reorder_spread(const op *op, const reorder *r);
+deconv_status reorder_plan_windows(op *op, void **plan);
+void reorder_release_windows(void *plan);
+deconv_status reorder_inverse_windows(op *op, const reorder *r, const op_pass *pass);
 
 #endif

@@ -389,7 +389,8 @@ static deconv_status resize_shape(op *op)
         .type = TYPE, .min_in = 1, .max_in = (INPUTS), .max_out = 1, .weights = (WEIGHTS),         \
         .state_size = sizeof(axis_chain), .init = resize_init, .shape = resize_shape,              \
         .plan = axis_op_plan, .release = axis_op_release, .forward = axis_op_forward,              \
-        .inverse = axis_op_inverse, .reach = axis_op_reach, .needs = axis_op_needs                 \
+        .inverse = axis_op_inverse, .reach = axis_op_reach, .needs = axis_op_needs,                \
+        AXIS_OP_WINDOWS                                                                            \
     }
 
 const op_class op_resize = RESIZE("Resize", 4, 0xe);

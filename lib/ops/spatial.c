@@ -426,7 +426,7 @@ box spatial_outputs(const spatial *s, const box *in)
 bool spatial_frame(const spatial *s, const shape *in, const window_frame *out,
                    window_frame *in_frame)
 {
-    window_frame f = {0};
+    window_frame f = *out;
 
     *in_frame = frame_whole(in);
     if (frame_is_whole(out))

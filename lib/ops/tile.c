@@ -101,7 +101,8 @@ static deconv_status repeated_shape(op *op)
         .type = TYPE, .min_in = 1, .max_in = 2, .max_out = 1, .weights = 0x2,                      \
         .state_size = sizeof(axis_chain), .init = INIT, .shape = repeated_shape,                   \
         .plan = axis_op_plan, .release = axis_op_release, .forward = axis_op_forward,              \
-        .inverse = axis_op_inverse, .reach = axis_op_reach, .needs = axis_op_needs                 \
+        .inverse = axis_op_inverse, .reach = axis_op_reach, .needs = axis_op_needs,                \
+        AXIS_OP_WINDOWS                                                                            \
     }
 
 const op_class op_expand = REPEAT("Expand", expand_init);

@@ -7,6 +7,8 @@
  *   - projections are the float64 adjoints at the same gates and switches, but for rounding. */
 #include "graphs.h"
 
+#include "opencl/opencl.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -384,6 +386,18 @@ static void check_adjoint(checker *k, layer l, const deconv_project_options *opt
 
 /* ---- One layer ---- */
 
+static void check_cut(checker *k, const layer *l, deconv_rule rule, uint32_t flags)
+{
+    int nodes = 0, whole = 0;
+    bool done = count_whole(k->trace, l->index, rule, flags, k->r->cut_type, &nodes, &whole);
+
+    check(k, done && whole == 0, "%s, %s: %d of %d %s write whole maps: %s", l->value->name,
+          rule_name[rule], whole, nodes, k->r->cut_type, deconv_ctx_message(k->ctx));
+    k->r->cut_nodes += nodes;
+    check(k, buffers_check_guards(k->ctx) == DECONV_OK, "%s, %s: %s", l->value->name,
+          rule_name[rule], deconv_ctx_message(k->ctx));
+}
+
 static void check_rule(checker *k, layer *l, deconv_rule rule, bool in_depth)
 {
     deconv_project_options options = DECONV_PROJECT_OPTIONS_INIT;
@@ -399,6 +413,8 @@ static void check_rule(checker *k, layer *l, deconv_rule rule, bool in_depth)
         return;
     k->r->projections += SEEDS;
     k->r->cut += goes_by_windows(k->trace, l->index, rule, options.flags) ? SEEDS : 0;
+    if (k->r->cut_type)
+        check_cut(k, l, rule, options.flags);
     flags = options.flags;
     options.flags |= DECONV_PROJECT_WHOLE;
     if (project(k, k->trace, l, 0, SEEDS, &options, &other)) {

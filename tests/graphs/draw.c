@@ -1,5 +1,6 @@
-/* Draws a network: blocks as real networks have them (plain, pooled, residual, fire, gated, split),
- * with sizes, strides, padding and dilation as they come. Whatever does not fit is left out. */
+/* Draws a network: blocks as real networks have them (plain, pooled, residual, fire, gated, split,
+ * moved), with sizes, strides, padding and dilation as they come. Whatever does not fit is left
+ * out. */
 #include "graphs.h"
 
 #include <stdarg.h>
@@ -202,17 +203,21 @@ static int scale(random_net *g, int from)
     return one(g, "Mul", from, text);
 }
 
+/* Some of one axis, in either direction, every one or every other; or a box. */
 static int slice(random_net *g, int from)
 {
-    int64_t channels = channels_of(g, from), width = g->value[from].dim[g->dims + 1];
+    const int64_t *dim = g->value[from].dim;
+    int axis = 1 + (int)draw(g, (uint64_t)g->dims + 1), step = chance(g, 25) ? 2 : 1;
+    int first = (int)draw(g, 3), last = (int)dim[axis] - (int)draw(g, 3);
     char text[TEXT] = "";
 
-    if (chance(g, 50) && channels > 2)
-        append(text, "starts=%d ends=%lld axes=1", (int)draw(g, 2), (long long)channels - 1);
-    else if (chance(g, 50))
-        append(text, "starts=%d ends=%lld axes=%d", (int)draw(g, 2), (long long)width, g->dims + 1);
+    if (g->dims == 2 && chance(g, 30))
+        append(text, "starts=%d,%d ends=%lld,%lld axes=2,3", first, (int)draw(g, 3),
+               (long long)dim[2], (long long)dim[3] - 1);
+    else if (chance(g, 25))
+        append(text, "starts=%d ends=-1000 axes=%d steps=%d", last - 1, axis, -step);
     else
-        append(text, "starts=0 ends=%lld axes=%d steps=2", (long long)width, g->dims + 1);
+        append(text, "starts=%d ends=%d axes=%d steps=%d", first, last, axis, step);
     return one(g, "Slice", from, text);
 }
 
@@ -233,14 +238,35 @@ static int pad(random_net *g, int from)
 
 static int resize(random_net *g, int from)
 {
-    char text[TEXT] = "";
+    static const char *const scales[] = {"0.5", "0.75", "1.0", "1.5", "2.0", "2.0", "3.0"};
+    static const char *const modes[] = {
+        " mode=linear", " mode=linear coordinate_transformation_mode=pytorch_half_pixel",
+        " coordinate_transformation_mode=asymmetric nearest_mode=floor", ""};
+    char text[TEXT] = "scales=1.0,1.0";
+    uint64_t scale = draw(g, 7);
 
-    append(text, "scales=1.0,1.0,2.0%s", g->dims == 2 ? ",2.0" : "");
-    if (chance(g, 50))
-        append(text, " mode=linear");
-    else
-        append(text, " coordinate_transformation_mode=asymmetric nearest_mode=floor");
+    for (int d = 0; d < g->dims; d++)
+        append(text, ",%s", scales[chance(g, 70) ? scale : draw(g, 7)]);
+    append(text, "%s", modes[draw(g, 4)]);
     return one(g, "Resize", from, text);
+}
+
+/* Some of an axis over again: all of it, or a few positions in any order. */
+static int repeat(random_net *g, int from)
+{
+    int axis = 1 + (int)draw(g, (uint64_t)g->dims + 1), times[4] = {1, 1, 1, 1};
+    char text[TEXT] = "indices=";
+
+    times[axis] = 2;
+    if (chance(g, 40)) {
+        text[0] = '\0';
+        append_list(text, "repeats", g->dims + 2, times);
+        return one(g, "Tile", from, text);
+    }
+    for (int i = 0; i < 8; i++)
+        append(text, "%s%d", i ? "," : "", (int)draw(g, (uint64_t)g->value[from].dim[axis]));
+    append(text, " axis=%d", axis);
+    return one(g, "Gather", from, text);
 }
 
 /* ---- Blocks ---- */
@@ -335,24 +361,86 @@ static int inception_block(random_net *g, int from)
     return a < 0 ? b : a;
 }
 
+/* Maps cut in two along an axis and put together again, the other way round or not. */
+static int cut_block(random_net *g, int from)
+{
+    int axis = 1 + g->dims - (int)draw(g, (uint64_t)g->dims), first, second;
+    int64_t size = g->value[from].dim[axis];
+    char text[TEXT] = "";
+
+    if (size < 4)
+        return -1;
+    append(text, "split=%lld,%lld axis=%d", (long long)size / 3, (long long)(size - size / 3),
+           axis);
+    first = one(g, "Split", from, text);
+    if (first < 0)
+        return -1;
+    second = g->node[g->n_node - 1].value[1];
+    if (chance(g, 50)) {
+        first = same_conv(g, first, channels_of(g, from), 3, 1);
+        second = same_conv(g, second, channels_of(g, from), 1, 1);
+    }
+    text[0] = '\0';
+    append(text, "axis=%d", axis);
+    return chance(g, 50) ? two(g, "Concat", first, second, text)
+                         : two(g, "Concat", second, first, text);
+}
+
+/* Down and up again, beside what stayed as it was. */
+static int skip_block(random_net *g, int from)
+{
+    const int64_t *dim = g->value[from].dim;
+    int channels = pick_channels(g), at;
+    char text[TEXT] = "";
+
+    append_same(g, text, "kernel_shape", 2);
+    append_same(g, text, "strides", 2);
+    at = one(g, "MaxPool", from, text);
+    at = at < 0 ? -1 : same_conv(g, at, channels, 3, 1);
+    /* By scales: sizes would name the batch, which half of the files leave open. */
+    if (dim[2] % 2 == 0 && dim[g->dims + 1] % 2 == 0) {
+        at = one(g, "Resize", at,
+                 g->dims == 1 ? "scales=1.0,1.0,2.0" : "scales=1.0,1.0,2.0,2.0 mode=linear");
+        return two(g, "Concat", at, from, "axis=1");
+    }
+    return one(g, "Resize", at,
+               g->dims == 1 ? "scales=1.0,1.0,2.0 mode=linear" : "scales=1.0,1.0,2.0,2.0");
+}
+
+/* Height and width are moved, cut, stretched or turned. */
+static int moved_block(random_net *g, int from)
+{
+    switch (draw(g, 8)) {
+    case 0:
+        return slice(g, from);
+    case 1:
+        return pad(g, from);
+    case 2:
+    case 3:
+        return resize(g, from);
+    case 4:
+        return g->dims == 1 ? -1 : one(g, "Transpose", from, "perm=0,1,3,2");
+    case 5:
+        return cut_block(g, from);
+    case 6:
+        return repeat(g, from);
+    default:
+        return skip_block(g, from);
+    }
+}
+
 static int small_block(random_net *g, int from)
 {
-    switch (draw(g, 10)) {
+    switch (draw(g, 8)) {
     case 0:
         return one(g, "Dropout", from, "");
     case 1:
         return one(g, "Identity", from, "");
     case 2:
-        return slice(g, from);
-    case 3:
-        return pad(g, from);
-    case 4:
-        return resize(g, from);
-    case 5:
         return transposed_conv(g, from);
-    case 6:
+    case 3:
         return scale(g, from);
-    case 7:
+    case 4:
         return activation(g, from);
     default:
         return normalization(g, from);
@@ -363,13 +451,14 @@ static int draw_block(random_net *g, int from)
 {
     uint64_t kind = draw(g, 100);
 
-    return kind < 35   ? plain_block(g, from)
-           : kind < 50 ? pool(g, from)
-           : kind < 58 ? residual_block(g, from)
-           : kind < 67 ? fire_block(g, from)
-           : kind < 73 ? inception_block(g, from)
-           : kind < 78 ? gate_block(g, from)
-           : kind < 83 ? split_block(g, from)
+    return kind < 33   ? plain_block(g, from)
+           : kind < 46 ? pool(g, from)
+           : kind < 53 ? residual_block(g, from)
+           : kind < 61 ? fire_block(g, from)
+           : kind < 67 ? inception_block(g, from)
+           : kind < 71 ? gate_block(g, from)
+           : kind < 75 ? split_block(g, from)
+           : kind < 90 ? moved_block(g, from)
                        : small_block(g, from);
 }
 

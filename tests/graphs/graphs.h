@@ -70,6 +70,10 @@ void net_inverse(random_net *g, int value, const double *signal, deconv_rule rul
 /* ---- windows.c ---- */
 
 bool goes_by_windows(deconv_trace *trace, uint32_t layer, deconv_rule rule, uint32_t flags);
+/* How many inverses of operators of a type such a pass runs, and how many of them write whole maps.
+ */
+bool count_whole(deconv_trace *trace, uint32_t layer, deconv_rule rule, uint32_t flags,
+                 const char *type, int *nodes, int *whole);
 
 /* ---- check.c ---- */
 
@@ -81,8 +85,15 @@ typedef struct net_report {
     int layers;          /* ... of so many layers */
     int nodes, adjoints; /* compared with float64 */
     double forward_error, inverse_error;
+    const char *cut_type; /* of operators that must not write whole maps in passes by windows */
+    int cut_nodes;        /* ... how many inverses of them there were */
 } net_report;
 
 void net_check(deconv_ctx *ctx, random_net *g, const char *path, net_report *r);
+
+/* ---- operators.c ---- */
+
+/* The networks of one name; how many of them failed. */
+int operators_check(deconv_ctx *ctx, const char *name, const char *path, bool print);
 
 #endif

@@ -1,6 +1,7 @@
 /* graphs: random networks, each compared with itself (windows and whole layers) and with float64.
  *
- *   graphs [--print] NUMBER|FIRST..LAST... */
+ *   graphs [--print] NUMBER|FIRST..LAST...
+ *   graphs [--print] --operator NAME       networks around one operator */
 #include "graphs.h"
 
 #include <math.h>
@@ -73,7 +74,7 @@ int main(int argc, char **argv)
     char error[512] = "", folder[] = "/tmp/deconv-graphs-XXXXXX", path[64];
     deconv_ctx *ctx = NULL;
     total t = {0};
-    bool valid;
+    bool valid, one_operator;
 
     options.device = getenv("DECONV_DEVICE") ? NULL : "cpu";
     options.error = error;
@@ -83,14 +84,19 @@ int main(int argc, char **argv)
         return 1;
     }
     snprintf(path, sizeof path, "%s/net.onnx", folder);
-    valid = run_all(ctx, argc - 1 - print, argv + 1 + print, path, print, &t);
+    one_operator = argc == 3 + print && strcmp(argv[1 + print], "--operator") == 0;
+    if (one_operator)
+        t.failed = operators_check(ctx, argv[2 + print], path, print);
+    valid = one_operator || run_all(ctx, argc - 1 - print, argv + 1 + print, path, print, &t);
     deconv_ctx_destroy(ctx);
     unlink(path);
     rmdir(folder);
     if (!valid) {
-        fprintf(stderr, "usage: graphs [--print] NUMBER|FIRST..LAST...\n");
+        fprintf(stderr, "usage: graphs [--print] NUMBER|FIRST..LAST...|--operator NAME\n");
         return 2;
     }
+    if (one_operator)
+        return t.failed != 0;
     printf("%d networks, %d layers: %d projections, %d of them by windows; %d checks\n", t.networks,
            t.layers, t.projections, t.cut, t.checks);
     printf("against float64: %d layers forward, worst relative error %.1e; %d projections, %.1e\n",

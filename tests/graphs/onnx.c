@@ -12,10 +12,11 @@ typedef struct moved {
 } moved;
 
 static const moved moved_attrs[] = {
-    {"Slice", "starts", 1}, {"Slice", "ends", 2},    {"Slice", "axes", 3},
-    {"Slice", "steps", 4},  {"Pad", "pads", 1},      {"Pad", "constant_value", 2},
-    {"Split", "split", 1},  {"Resize", "scales", 2}, {"Clip", "min", 1},
-    {"Clip", "max", 2},
+    {"Slice", "starts", 1},   {"Slice", "ends", 2},    {"Slice", "axes", 3},
+    {"Slice", "steps", 4},    {"Pad", "pads", 1},      {"Pad", "constant_value", 2},
+    {"Split", "split", 1},    {"Resize", "scales", 2}, {"Clip", "min", 1},
+    {"Clip", "max", 2},       {"Resize", "sizes", 3},  {"Tile", "repeats", 1},
+    {"Gather", "indices", 1},
 };
 
 static int moved_input(const ref_problem *p, const ref_attr *a)
@@ -28,7 +29,8 @@ static int moved_input(const ref_problem *p, const ref_attr *a)
 
 static bool is_list(const char *name)
 {
-    static const char *const lists[] = {"kernel_shape", "strides", "pads", "dilations", "perm"};
+    static const char *const lists[] = {"kernel_shape", "strides", "pads",
+                                        "dilations",    "perm",    "axes"};
 
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         if (strcmp(lists[i], name) == 0)

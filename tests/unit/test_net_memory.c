@@ -43,8 +43,8 @@ static void add_weights(build *b, const char *name, size_t rank, const int64_t *
               count * sizeof *values);
 }
 
-/* Two branches over a normalised, pooled convolution, scaled and joined, with the shape arithmetic
- * that exporters put in front of a dense layer. */
+/* Two branches over a normalised, pooled and resized convolution, scaled and joined, with the shape
+ * arithmetic that exporters put in front of a dense layer. */
 static void build_network(build *b)
 {
     static const int64_t x_dims[] = {0, 3, SIDE, SIDE}, conv_dims[] = {4, 3, 3, 3}, four[] = {4};
@@ -53,7 +53,8 @@ static void build_network(build *b)
     static const int64_t pads[] = {1, 1, 1, 1}, three[] = {3, 3}, two[] = {2, 2};
     static const int64_t rest = -1, zero = 0;
     static const float variance[MAPS] = {1, 2, 1, 0.5f, 1, 1};
-    Onnx__AttributeProto *size;
+    static const float scales[] = {1, 1, 2, 1.5f};
+    Onnx__AttributeProto *size, *mode;
     Onnx__NodeProto *node;
 
     build_start(b);
@@ -67,6 +68,7 @@ static void build_network(build *b)
     add_weights(b, "mean", 1, six);
     build_raw(b, build_initializer(b, "var", TYPE_OF(FLOAT), 1, six), variance, sizeof variance);
     add_weights(b, "w4", 2, dense_dims);
+    build_raw(b, build_initializer(b, "scales", TYPE_OF(FLOAT), 1, four), scales, sizeof scales);
     build_raw(b, build_initializer(b, "rest", TYPE_OF(INT64), 1, one_dim), &rest, sizeof rest);
     build_raw(b, build_initializer(b, "zero", TYPE_OF(INT64), 1, one_dim), &zero, sizeof zero);
 
@@ -80,8 +82,12 @@ static void build_network(build *b)
     size = build_attr(b, node, "size", ATTR_OF(INT));
     size->has_i = 1;
     size->i = 3;
-    build_node(b, "Conv", "left", "n1 w2", "l");
-    node = build_node(b, "Conv", "right", "n1 w3", "r");
+    node = build_node(b, "Resize", "larger", "n1 - scales", "n2");
+    mode = build_attr(b, node, "mode", ATTR_OF(STRING));
+    mode->has_s = 1;
+    mode->s = build_bytes(b, "linear", strlen("linear"));
+    build_node(b, "Conv", "left", "n2 w2", "l");
+    node = build_node(b, "Conv", "right", "n2 w3", "r");
     build_ints(b, node, "pads", 4, pads);
     build_node(b, "Relu", "relu2", "r", "rr");
     node = build_node(b, "Concat", "concat", "l rr", "cat");
