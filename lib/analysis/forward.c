@@ -1,6 +1,8 @@
 /* A batch of windows through the graph: planned for one pair of cuts, run for any of its places. */
 #include "windows.h"
 
+#include "../ops/classes.h"
+
 /* An input of a step: as its producer left it, or gathered first. */
 typedef struct operand {
     int value;
@@ -173,7 +175,7 @@ deconv_status forward_storage(const change *c, const cuts *rows, const cuts *col
         for (int i = 0; i < g->node[n].n_in; i++) {
             int v = g->node[n].in[i];
 
-            if (!is_step(c, n) || v < 0 || g->value[v].constant || c->how[n] == AHEAD_CONCAT ||
+            if (!is_step(c, n) || v < 0 || g->value[v].constant || c->how[n] == AHEAD_COPY ||
                 (c->how[n] == AHEAD_POOL && pool_reads_as_it_is(g, n)))
                 continue;
             spans[at + i] = (span){.first = n, .last = n, .name = g->value[v].name};
@@ -318,7 +320,7 @@ done:
     return status;
 }
 
-static deconv_status plan_concat(const forward *f, forward_step *s)
+static deconv_status plan_copy(const forward *f, forward_step *s)
 {
     const graph_node *node = &f->change->graph->node[s->node];
     deconv_status status = DECONV_OK;
@@ -332,6 +334,10 @@ static deconv_status plan_concat(const forward *f, forward_step *s)
         if (v < 0 || f->change->graph->value[v].constant)
             continue;
         shape = gather_of(f, v, s->out);
+        if (node->op->class == &op_pad) {
+            shape.shift_h = (int32_t)pad_ahead_before(node->op, 0);
+            shape.shift_w = (int32_t)pad_ahead_before(node->op, 1);
+        }
         shape.to_first = channel;
         shape.to_channels = (int32_t)node->op->out_shape[0].dim[1];
         channel += shape.taken;
@@ -425,8 +431,8 @@ static deconv_status plan_step(forward *f, int n, buffer *const *gathered)
         return plan_conv(f, s, gathered[0]);
     case AHEAD_POOL:
         return plan_pool(f, s, gathered[0]);
-    case AHEAD_CONCAT:
-        return plan_concat(f, s);
+    case AHEAD_COPY:
+        return plan_copy(f, s);
     default:
         return plan_same(f, s, gathered);
     }
