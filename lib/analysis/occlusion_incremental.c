@@ -11,9 +11,9 @@ enum { MOST_WINDOWS = 32, MOST_WHOLE = 64 };
 /* Cuts of an axis: sizes of windows that are told apart, as long as this many places share them. */
 enum { MOST_CUTS = 8, PLACES_A_PAIR = 16 };
 
-/* Windows of all places must take less than this share of the plain sweep's work: they cost copies
- * beside it. */
-#define WORTH_WINDOWS 0.85
+/* Windows of all places must take less than this share of the plain sweep's multiply-adds: copies
+ * and smaller maps make each of them cost up to half as much again. */
+#define WORTH_WINDOWS 0.7
 
 typedef struct incremental {
     sweep *s;
