@@ -3,7 +3,7 @@ the memory that a sweep takes.
 
     python bench/nets_occlusion.py                      the table of targets, about a quarter of an hour
     python bench/nets_occlusion.py --only TEXT          networks with TEXT in their name
-    python bench/nets_occlusion.py --parts ratio,memory some of ratio, captum, memory
+    python bench/nets_occlusion.py --parts ratio,memory some of ratio, few, captum, memory
 
 Random weights with a fixed seed; packages of requirements-nets.txt. What would take minutes is
 sampled, and the report says so:
@@ -17,6 +17,9 @@ sampled, and the report says so:
   there once, and fewer kinds of windows are in it, so that the ratio is rather too small.
 - Captum runs on one row of places, AT_A_TIME a call ("perturbations_per_eval"), after a pass that is
   not timed; every place is a whole pass of the same size.
+
+Windows pay least where places are few and patches large: "few" runs both engines in turn on grids of
+4 x 4 places, as a whole.
 
 Maps of both engines are compared where both were computed: status 1 if a probability differs by more
 than 1e-6. A target that is missed changes no status; the last lines say which.
@@ -48,10 +51,15 @@ TARGETS = {
 SIZE = {"inception_v3": 299}
 # Odd: rows of places at every offset to the networks' strides are in the sample.
 EVERY = {"inception_v3": 9, "densenet121": 7}
+PARTS = ("ratio", "few", "captum", "memory")
 BATCH = 32  # places at a time in the plain sweep
 TOLERANCE = 1e-6
 QUICK, REPEATS = 10.0, 3  # what takes fewer seconds runs so many times
 DISTURBED = 1.15  # the plain sweep before and after the incremental one
+
+FEW_PATCHES, FEW_SIDE, FEW_TURNS = (16, 64, 96), 4, 2
+NEVER_BELOW = 0.95  # not slower than the plain sweep by more than 5 %
+FEW_LEFT_OUT = ("vgg16",)  # gains most, takes longest
 
 CAPTUM_TARGET, CAPTUM_STRIDES = 8.0, (16, 4)
 AT_A_TIME = 32
@@ -206,6 +214,27 @@ def compare_engines(name, sweeps, arguments, verdicts, said):
     return seconds
 
 
+def compare_few(name, ctx, path, picture, verdicts):
+    """Both engines in turn; the least of the turns counts."""
+    ratios = []
+    size = picture.shape[-1]
+    for patch in FEW_PATCHES:
+        sweeps = Sweeps(ctx, path, picture, Grid(size, patch, (size - patch) // (FEW_SIDE - 1)), 1)
+        sweeps.warm_up()
+        times = {"full": [], "incremental": []}
+        for _ in range(FEW_TURNS):
+            for engine, seconds in times.items():
+                start = time.perf_counter()
+                sweeps.run(engine)
+                seconds.append(time.perf_counter() - start)
+        sweeps.net.close()
+        ratios.append(min(times["full"]) / min(times["incremental"]))
+    told = ", ".join(f"patch {p}: {r:.2f}" for p, r in zip(FEW_PATCHES, ratios))
+    print(f"{name:14} few places, {told}", flush=True)
+    verdicts.add(f"{name}: few places, never slower by more than 5 %", f">= {NEVER_BELOW:g}x",
+                 f"{min(ratios):.2f}x", min(ratios) >= NEVER_BELOW)
+
+
 # ---- Captum ----
 
 
@@ -316,7 +345,8 @@ def examine(name, ctx, arguments, verdicts, said, later):
     captum = "captum" in arguments.parts and name == arguments.captum and not arguments.models
     memory = "memory" in arguments.parts and name == MEMORY_NETWORK
     ratio = "ratio" in arguments.parts
-    if not (ratio or captum or memory):
+    few = "few" in arguments.parts and name not in FEW_LEFT_OUT
+    if not (ratio or few or captum or memory):
         return
     model, path, picture = make(name, arguments, arguments.folder)
     known = {}
@@ -325,6 +355,8 @@ def examine(name, ctx, arguments, verdicts, said, later):
         sweeps = Sweeps(ctx, path, picture, grid, EVERY.get(name, 1) if arguments.stride < 16 else 1)
         known[arguments.stride] = compare_engines(name, sweeps, arguments, verdicts, said)
         sweeps.net.close()
+    if few:
+        compare_few(name, ctx, path, picture, verdicts)
     if captum:
         later.append(lambda: compare_with_captum(ctx, name, model, path, picture, arguments, verdicts,
                                                  known))
@@ -335,8 +367,8 @@ def examine(name, ctx, arguments, verdicts, said, later):
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", default="", help="networks with TEXT in their name")
-    parser.add_argument("--parts", default="ratio,captum,memory",
-                        help="comma-separated: ratio, captum, memory (all)")
+    parser.add_argument("--parts", default=",".join(PARTS),
+                        help=f"comma-separated: {', '.join(PARTS)} (all)")
     parser.add_argument("--patch", type=int, default=16)
     parser.add_argument("--stride", type=int, default=4, help="of the ratios (4)")
     parser.add_argument("--captum", default="vgg16", metavar="NAME",
@@ -347,9 +379,9 @@ def parse():
     parser.add_argument("--device", default=os.environ.get("DECONV_DEVICE", "cpu"))
     arguments = parser.parse_args()
     arguments.parts = arguments.parts.split(",")
-    unknown = set(arguments.parts) - {"ratio", "captum", "memory"}
+    unknown = set(arguments.parts) - set(PARTS)
     if unknown:
-        parser.error(f"--parts {','.join(sorted(unknown))}: ratio, captum and memory are there")
+        parser.error(f"--parts {','.join(sorted(unknown))}: there are {', '.join(PARTS)}")
     return arguments
 
 
