@@ -6,6 +6,7 @@ The library is taken from $DECONV_LIBRARY, else build/release/lib/libdeconv.so.1
 import ctypes
 import os
 import pathlib
+import typing
 
 import numpy as np
 
@@ -15,6 +16,7 @@ STRONGEST = -1
 TRACE_NO_INVERSE = 0x200
 TRACE_APPROXIMATE = 0x400
 ENGINES = {"incremental": 0, "full": 1}
+LOG_INFO = 2
 MAX_RANK = 5
 
 _path = os.environ.get(
@@ -25,8 +27,9 @@ _lib = ctypes.CDLL(str(_path))
 _lib.deconv_ctx_message.restype = ctypes.c_char_p
 _lib.deconv_version.restype = ctypes.c_char_p
 _lib.deconv_tensor_size.restype = ctypes.c_int64
-
 _lib.deconv_occlusion_values.restype = ctypes.POINTER(ctypes.c_float)
+_lib.deconv_occlusion_tops.restype = ctypes.POINTER(ctypes.c_int64)
+_lib.deconv_occlusion_lefts.restype = ctypes.POINTER(ctypes.c_int64)
 
 c_void, c_u32, c_i64, c_u64 = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int64, ctypes.c_uint64
 
@@ -83,6 +86,14 @@ class ProjectOptions(ctypes.Structure):
         ("input", c_u32),
         ("reserved", c_u32),
     ]
+
+
+class Occlusion(typing.NamedTuple):
+    """A map, (rows, columns), and where the patch's corners are."""
+
+    values: np.ndarray
+    tops: np.ndarray
+    lefts: np.ndarray
 
 
 class OcclusionMap(ctypes.Structure):
@@ -142,7 +153,11 @@ class CtxOptions(ctypes.Structure):
         ("allocator_user", c_void),
         ("error", ctypes.c_char_p),
         ("error_size", c_u64),
+        ("memory", c_u64),
     ]
+
+
+LogFunction = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, c_void)
 
 
 class DeviceInfo(ctypes.Structure):
@@ -170,16 +185,28 @@ def version():
 
 
 class Context:
-    def __init__(self, device=None):
+    def __init__(self, device=None, memory=0, log=None):
+        """`memory`: the budget in bytes, 0 for the default. `log`: a function that takes lines, from
+        those of level "info" on."""
         message = ctypes.create_string_buffer(512)
         options = CtxOptions()
         _lib.deconv_ctx_options_init(ctypes.byref(options))
         options.device = device.encode() if device else None
+        options.memory = memory
+        if log:
+            self.log = LogFunction(lambda level, line, user: log(line.decode()))
+            options.log = ctypes.cast(self.log, c_void)
+            options.level = LOG_INFO
         options.error = ctypes.cast(message, ctypes.c_char_p)
         options.error_size = len(message)
         self.handle = c_void()
         if _lib.deconv_ctx_create(ctypes.byref(options), ctypes.byref(self.handle)):
             raise Error(message.value.decode())
+
+    def close(self):
+        """What was made in it must be gone."""
+        _lib.deconv_ctx_destroy(self.handle)
+        self.handle = c_void()
 
     def check(self, status):
         if status:
@@ -239,12 +266,13 @@ class Net:
         self.handle = c_void()
 
     def occlude(self, picture, patch, stride, engine, region=None):
-        """Probabilities of the strongest class, (rows, columns); region: top, left, bottom, right."""
-        options, info = OcclusionOptions(), OcclusionInfo()
+        """Probabilities of the strongest class. patch, stride: (height, width); region: top, left,
+        bottom, right."""
+        options = OcclusionOptions()
         _lib.deconv_occlusion_options_init(ctypes.byref(options))
         options.engine = ENGINES[engine]
-        options.patch_height = options.patch_width = patch
-        options.stride_y = options.stride_x = stride
+        options.patch_height, options.patch_width = patch
+        options.stride_y, options.stride_x = stride
         if region:
             options.top, options.left, options.bottom, options.right = region
         tensor, result = self.ctx.tensor(picture), c_void()
@@ -258,13 +286,20 @@ class Net:
                     ctypes.byref(result),
                 )
             )
-            info.struct_size = ctypes.sizeof(info)
-            self.ctx.check(_lib.deconv_occlusion_get(result, ctypes.byref(info)))
-            values = _lib.deconv_occlusion_values(result, c_u32(0))
-            return np.ctypeslib.as_array(values, (info.rows, info.columns)).copy()
+            return self.read_occlusion(result)
         finally:
             _lib.deconv_occlusion_destroy(result)
             self.ctx.destroy(tensor)
+
+    def read_occlusion(self, result):
+        info = OcclusionInfo(struct_size=ctypes.sizeof(OcclusionInfo))
+        self.ctx.check(_lib.deconv_occlusion_get(result, ctypes.byref(info)))
+        parts = (
+            (_lib.deconv_occlusion_values(result, c_u32(0)), (info.rows, info.columns)),
+            (_lib.deconv_occlusion_tops(result), (info.rows,)),
+            (_lib.deconv_occlusion_lefts(result), (info.columns,)),
+        )
+        return Occlusion(*[np.ctypeslib.as_array(*part).copy() for part in parts])
 
     def layers(self):
         infos = []

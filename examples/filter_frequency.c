@@ -22,7 +22,7 @@ static void check(deconv_ctx *ctx, deconv_status status)
 static void add_picture(deconv_ctx *ctx, deconv_net *net, deconv_frequency *frequency,
                         const char *model, const char *path)
 {
-    int64_t shape[DECONV_MAX_RANK], batch;
+    int64_t shape[DECONV_MAX_RANK] = {0}, batch;
     deconv_picture *whole, *seen;
     deconv_tensor *input;
     deconv_card *card;

@@ -32,7 +32,7 @@ static float *room(int64_t count)
 static deconv_tensor *read_input(deconv_ctx *ctx, deconv_net *net, const deconv_card *card,
                                  const char *path, deconv_picture **seen)
 {
-    int64_t shape[DECONV_MAX_RANK], batch;
+    int64_t shape[DECONV_MAX_RANK] = {0}, batch;
     deconv_picture *whole;
     deconv_tensor *input;
     const char *name;
@@ -56,6 +56,8 @@ int main(int argc, char **argv)
     deconv_occlusion_map drop = {DECONV_OCCLUSION_DROP, 0, 0};
     deconv_occlusion_options options = DECONV_OCCLUSION_OPTIONS_INIT;
     deconv_occlusion_info info = DECONV_OCCLUSION_INFO_INIT;
+    deconv_ctx_options how = DECONV_CTX_OPTIONS_INIT;
+    char error[512] = "";
     const char *captions[] = {"picture", "drop of the probability"};
     deconv_picture *tiles[2], *montage;
     deconv_occlusion *occlusion;
@@ -69,8 +71,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: occlusion MODEL.onnx PICTURE OUT.png\n");
         return 2;
     }
-    if (deconv_ctx_create(NULL, &ctx) != DECONV_OK) {
-        fprintf(stderr, "occlusion: error: no OpenCL device; %s\n", deconv_device_advice());
+    how.error = error;
+    how.error_size = sizeof error;
+    if (deconv_ctx_create(&how, &ctx) != DECONV_OK) {
+        fprintf(stderr, "occlusion: error: %s\n", error);
         return 1;
     }
     check(ctx, deconv_card_open(ctx, NULL, argv[1], &card));

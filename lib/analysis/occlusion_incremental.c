@@ -8,12 +8,16 @@
 /* Places at a time through windows, and through what needs whole maps. */
 enum { MOST_WINDOWS = 32, MOST_WHOLE = 64 };
 
+/* Windows of the places that go at a time take no more than this: large ones are enough work in
+ * small numbers, and memory that is touched for the first time costs more than it gives. */
+#define MOST_WINDOW_BYTES ((uint64_t)64 << 20)
+
 /* Cuts of an axis: sizes of windows that are told apart, as long as this many places share them. */
 enum { MOST_CUTS = 8, PLACES_A_PAIR = 16 };
 
-/* Windows of all places must take less than this share of the plain sweep's work: they cost copies
- * beside it. */
-#define WORTH_WINDOWS 0.85
+/* Windows of all places must take less than this share of the plain sweep's multiply-adds: copies
+ * and smaller maps make each of them cost up to half as much again. */
+#define WORTH_WINDOWS 0.7
 
 typedef struct incremental {
     sweep *s;
@@ -129,11 +133,12 @@ done:
     return status;
 }
 
-/* How many places at a time: half of the budget for windows, half for whole maps. */
+/* How many places at a time: half of the budget at most for windows, half for whole maps. */
 static deconv_status choose_batches(incremental *k)
 {
     sweep *s = k->s;
     uint64_t half = ctx_memory_budget(s->ctx) / 2, one, whole;
+    uint64_t most = half < MOST_WINDOW_BYTES ? half : MOST_WINDOW_BYTES;
     int64_t places = s->count - 1;
     deconv_status status = DECONV_OK;
 
@@ -148,8 +153,8 @@ static deconv_status choose_batches(incremental *k)
     if (s->net->fixed_batch)
         k->whole = 1;
     k->windows = k->whole < MOST_WINDOWS ? k->whole : MOST_WINDOWS;
-    if (one && half / one < (uint64_t)k->windows)
-        k->windows = half < one ? 1 : (int64_t)(half / one);
+    if (one && most / one < (uint64_t)k->windows)
+        k->windows = most < one ? 1 : (int64_t)(most / one);
     TRY(forward_storage(k->change, &k->cut[0], &k->cut[1], k->windows, &k->slots, &k->spans, &one));
 done:
     return status;

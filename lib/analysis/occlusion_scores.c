@@ -50,6 +50,7 @@ static deconv_status find_classifier(sweep *s)
     const graph *g = s->net->graph;
     classifier *c = &s->classes;
     deconv_status status = DECONV_OK;
+    const shape *logits;
     uint32_t output;
     int last;
 
@@ -69,8 +70,9 @@ static deconv_status find_classifier(sweep *s)
     }
     c->count = shape_count(&g->value[c->scores].shape) / g->batch;
     TRY(check_classes(s, g->batch));
-    if (shape_count(&g->value[c->logits].shape) != c->count * g->batch ||
-        g->value[c->logits].shape.dim[0] != g->batch || g->value[c->logits].layer < 0)
+    logits = &g->value[c->logits].shape;
+    if (shape_count(logits) != c->count * g->batch || logits->rank < 2 ||
+        logits->dim[0] != g->batch || g->value[c->logits].layer < 0)
         c->logits = c->scores; /* a shape that cannot be read class by class */
     TRY_ALLOC(s->chances, s->ctx, (size_t)c->count);
 done:
@@ -138,7 +140,11 @@ deconv_status sweep_find_probes(sweep *s)
         s->probe[PROBE_SCORES] = (probe){s->classes.scores, 0, s->classes.count, 1};
         keep_layer(s, s->classes.scores);
         if (s->classes.logits != s->classes.scores) {
-            s->probe[PROBE_LOGITS] = (probe){s->classes.logits, 0, s->classes.count, 1};
+            const shape *is = &s->net->graph->value[s->classes.logits].shape;
+
+            /* Maps that are flattened into classes behind have several in a channel. */
+            s->probe[PROBE_LOGITS] =
+                (probe){s->classes.logits, 0, is->dim[1], shape_span(is, 2, is->rank)};
             keep_layer(s, s->classes.logits);
         }
     }

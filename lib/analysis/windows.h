@@ -96,7 +96,7 @@ deconv_status gather_run(gatherer *g, int from_block, int to_block, const gather
                          const buffer *base, const buffer *window, const buffer *to,
                          const buffer *origins);
 
-/* ---- forward.c: windows of one pair of cuts through the graph ---- */
+/* ---- forward*.c: windows of one pair of cuts through the graph ---- */
 
 typedef struct forward_step forward_step;
 

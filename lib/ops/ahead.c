@@ -45,31 +45,6 @@ static bool is_concat_of_channels(const op *op)
     return channels == out->dim[1];
 }
 
-/* Element `at` of every dimension of the output (0: the first, 1: the last) is that of the input.
- */
-static bool keeps_corner(const op *op, int at)
-{
-    const shape *s = &op->out_shape[0];
-    box out = box_whole(s), in;
-
-    for (int d = 0; d < s->rank; d++) {
-        out.from[d] = at ? s->dim[d] - 1 : 0;
-        out.to[d] = out.from[d] + 1;
-    }
-    in = op->class->needs(op, 0, &out, 0);
-    for (int d = 0; d < s->rank; d++)
-        if (box_is_empty(&in) || in.from[d] != out.from[d] || in.to[d] != out.to[d])
-            return false;
-    return true;
-}
-
-/* A Pad without any padding, as exporters put before pools. */
-static bool pads_nothing(const op *op)
-{
-    return shape_equal(&op->in_shape[0], &op->out_shape[0]) && keeps_corner(op, 0) &&
-           keeps_corner(op, 1);
-}
-
 static bool is_listed(const op_class *class, const op_class *list, int count)
 {
     for (int i = 0; i < count; i++)
@@ -90,9 +65,9 @@ op_ahead op_ahead_of(const op *op)
     if (class == &op_max_pool || class == &op_average_pool)
         return AHEAD_POOL;
     if (class == &op_concat)
-        return is_concat_of_channels(op) ? AHEAD_CONCAT : AHEAD_WHOLE;
+        return is_concat_of_channels(op) ? AHEAD_COPY : AHEAD_WHOLE;
     if (class == &op_pad)
-        return pads_nothing(op) ? AHEAD_CONCAT : AHEAD_WHOLE;
+        return pad_can_ahead(op) ? AHEAD_COPY : AHEAD_WHOLE;
     if (class->is_view && class->is_view(op) && shape_equal(&op->in_shape[0], &op->out_shape[0]))
         return AHEAD_ALIAS;
     if (class == &op_relu || class == &op_lrn || class == &op_batch_normalization ||

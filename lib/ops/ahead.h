@@ -7,12 +7,12 @@
 #include "op.h"
 
 typedef enum op_ahead {
-    AHEAD_WHOLE,  /* it cannot: whole tensors */
-    AHEAD_SAME,   /* position by position, each for itself: like a map of that many positions */
-    AHEAD_ALIAS,  /* likewise, and there is nothing to compute */
-    AHEAD_CONV,   /* a convolution without padding over what its taps read */
-    AHEAD_POOL,   /* by kernels that know where windows lie: padding is not just zeros there */
-    AHEAD_CONCAT, /* of channels, of one input or several: copies */
+    AHEAD_WHOLE, /* it cannot: whole tensors */
+    AHEAD_SAME,  /* position by position, each for itself: like a map of that many positions */
+    AHEAD_ALIAS, /* likewise, and there is nothing to compute */
+    AHEAD_CONV,  /* a convolution without padding over what its taps read */
+    AHEAD_POOL,  /* by kernels that know where windows lie: padding is not just zeros there */
+    AHEAD_COPY,  /* channels of one input or several, one behind the other, or a Pad of zeros */
 } op_ahead;
 
 op_ahead op_ahead_of(const op *op);
@@ -37,6 +37,13 @@ deconv_status conv_plan_ahead(op *op, int64_t count, const int64_t in[2], const 
 /* Enqueues it with the operator's weights and bias. */
 deconv_status conv_run_ahead(const op *op, convolution *plan, const buffer *src, const buffer *dst,
                              bool relu);
+
+/* ---- AHEAD_COPY ---- */
+
+/* A Pad that puts nothing but zeros around maps, or crops them. */
+bool pad_can_ahead(const op *op);
+/* Positions along an axis that stand before the input's; negative: so many of it are cropped. */
+int64_t pad_ahead_before(const op *op, int axis);
 
 /* ---- AHEAD_POOL ---- */
 

@@ -1,5 +1,6 @@
 /* Pad: constant padding and cropping as a box in a filled tensor; reflect, edge and wrap padding,
  * which repeat what is there, as maps along axes. */
+#include "ahead.h"
 #include "axis_map.h"
 #include "classes.h"
 #include "reorder.h"
@@ -280,6 +281,28 @@ static void pad_release_windows(op *op, void *plan)
         reorder_release_windows(plan);
     else
         axis_op_release_windows(op, plan);
+}
+
+/* ---- Occlusion over windows (ahead.h) ---- */
+
+bool pad_can_ahead(const op *op)
+{
+    const pad *p = op->state;
+    bool zeros = p->mode == PAD_CONSTANT && p->reorder.fill == 0;
+
+    for (int d = 0; d < p->out.rank; d++)
+        if ((p->before[d] || p->after[d]) && (d < 2 || !zeros))
+            return false;
+    return true;
+}
+
+int64_t pad_ahead_before(const op *op, int axis)
+{
+    const pad *p = op->state;
+
+    if (axis)
+        return p->before[p->out.rank - 1];
+    return p->out.rank == 4 ? p->before[2] : 0;
 }
 
 const op_class op_pad = {

@@ -359,6 +359,12 @@ def occlude_cases(network):
         Case("region backwards", occlude + ["--region", "9,9,3,30"], USAGE, ["9,9,3,30"]),
         Case("probabilities without a classifier", ["occlude", "maps.onnx", "input.png"], FAILED,
              ["y", "1x3x96x96", "classifier"]),
+        *[
+            Case(f"{kind} without a classifier",
+                 ["occlude", "maps.onnx", "input.png", "--map", kind, "--raw", "out.npy"], FAILED,
+                 ["y", "classifier"])
+            for kind in ["logit", "drop", "label"]
+        ],
         Case("NaN occluded", ["occlude", network, "nan.npy"], FAILED, ["finite"]),
         Case("two pictures occluded", ["occlude", network, "two.npy"], FAILED, ["two.npy"]),
         Case("unknown engine", occlude + ["--engine", "fast"], USAGE, ["fast", "full"]),

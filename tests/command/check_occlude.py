@@ -1,5 +1,5 @@
 """deconv occlude: figure, overlay, raw file and JSON belong together; both engines say the same; what
-is interrupted leaves nothing; memory does not grow with the number of places.
+is interrupted or killed leaves no half file; memory does not grow with the number of places.
 
     check_occlude.py DECONV FIGURES
 
@@ -20,6 +20,9 @@ import time
 
 # A sweep over this many times more places may take this much more device memory.
 MEMORY_GROWTH = 1.1
+
+# Moments of a sweep at which it is killed.
+KILLS = 12
 
 
 def read_npy(path):
@@ -99,6 +102,30 @@ class Checker:
                    f"an interrupted sweep says so in one line: {errors.strip()}")
         self.check(sorted(p.name for p in self.folder.iterdir()) == before, "and leaves nothing")
 
+    def killed(self):
+        """At moments from the start to the end of a sweep: an output is whole or not there."""
+        names = ["killed.npy", "killed.png", "killed-over.png"]
+        command = self.command + ["--patch", "12", "--stride", "4", "--raw", names[0], "-o", names[1],
+                                  "--overlay", names[2]]
+        start = time.monotonic()
+        subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
+        seconds = time.monotonic() - start
+        whole = {name: (self.folder / name).read_bytes() for name in names}
+        running, broken = 0, []
+        for step in range(KILLS):
+            for name in names:
+                (self.folder / name).unlink(missing_ok=True)
+            process = subprocess.Popen(command, cwd=self.folder, stderr=subprocess.DEVNULL,
+                                       stdout=subprocess.DEVNULL)
+            time.sleep(seconds * (step + 0.5) / KILLS)
+            running += process.poll() is None
+            process.kill()
+            process.wait()
+            broken += [name for name in names if (self.folder / name).exists()
+                       and (self.folder / name).read_bytes() != whole[name]]
+        self.check(running >= KILLS // 3 and not broken,
+                   f"killed {running} times while running: no half file {broken}")
+
     def memory_is_bounded(self):
         held = []
         for stride in ["16", "2"]:
@@ -118,6 +145,7 @@ def main():
         checker.region_is_part_of_the_whole()
         checker.memory_is_bounded()
         checker.interrupted()
+        checker.killed()
     print(f"{checker.failures} failures")
     return checker.failures != 0
 

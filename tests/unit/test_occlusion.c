@@ -500,6 +500,14 @@ static void what_makes_no_sense_is_refused(void **state)
     options.class_index = CLASSES;
     refused(f, &options, DECONV_ERROR_NOT_FOUND, "0-9");
     options.class_index = DECONV_STRONGEST;
+    options.label = "strip";
+    refused(f, &options, DECONV_ERROR_INVALID, "model card");
+    options.card = f->card;
+    refused(f, &options, DECONV_ERROR_NOT_FOUND, "the nearest are: stripes");
+    options.label = NULL;
+    options.engine = (deconv_occlusion_engine)7;
+    refused(f, &options, DECONV_ERROR_INVALID, "engine 7");
+    options.engine = DECONV_OCCLUSION_INCREMENTAL;
     options.input = 1;
     refused(f, &options, DECONV_ERROR_NOT_FOUND, "input 1");
     options.input = 0;

@@ -1,5 +1,6 @@
-/* Occlusion of one input of a network that has several: the others stay as they are, whatever their
- * number of dimensions, and both engines give the same bits. */
+/* Occlusion of networks other than one picture in and classes out. One input of several: the others
+ * stay as they are, whatever their number of dimensions, and both engines give the same bits. No
+ * classes: maps that need some are refused. */
 #define _XOPEN_SOURCE 700
 #include "onnx_build.h"
 
@@ -114,10 +115,65 @@ static void other_inputs_stay_as_they_are(void **state)
     clear_folder(f);
 }
 
+/* y = relu(x), as large as x. */
+static const char *write_maps_net(fixture *f)
+{
+    const int64_t x[] = {0, MAPS, SIDE, SIDE};
+    build *b = malloc(sizeof *b);
+    const char *path;
+    uint8_t *bytes;
+    size_t size;
+
+    build_start(b);
+    build_input(b, "x", TYPE_OF(FLOAT), 4, x);
+    build_node(b, "Relu", "relu", "x", "y");
+    build_output(b, "y");
+    bytes = build_pack(b, &size);
+    path = put_file(f, "maps.onnx", bytes, size);
+    free(bytes);
+    build_free(b);
+    free(b);
+    return path;
+}
+
+static void maps_of_classes_need_a_classifier(void **state)
+{
+    const int64_t x[] = {1, MAPS, SIDE, SIDE};
+    fixture *f = *state;
+    deconv_tensor *input = tensor_of(f, x, 4);
+    const deconv_tensor *const inputs[] = {input};
+    deconv_net *net;
+
+    if (deconv_net_open(f->ctx, write_maps_net(f), NULL, &net) != DECONV_OK)
+        fail_msg("%s", deconv_ctx_message(f->ctx));
+    for (int kind = DECONV_OCCLUSION_PROB; kind <= DECONV_OCCLUSION_ACTIVITY; kind++) {
+        const deconv_occlusion_map map = {(deconv_occlusion_kind)kind, 0, 1};
+        deconv_occlusion_options options = DECONV_OCCLUSION_OPTIONS_INIT;
+        deconv_occlusion *o = (deconv_occlusion *)f;
+        deconv_status status;
+
+        options.maps = &map;
+        options.map_count = 1;
+        status = deconv_occlusion_run(net, inputs, 1, &options, &o);
+        if (kind == DECONV_OCCLUSION_ACTIVITY) {
+            assert_int_equal(status, DECONV_OK);
+            deconv_occlusion_destroy(o);
+            continue;
+        }
+        assert_int_equal(status, DECONV_ERROR_INVALID);
+        assert_null(o);
+        assert_non_null(strstr(deconv_ctx_message(f->ctx), "need a classifier"));
+    }
+    deconv_tensor_destroy(input);
+    deconv_net_destroy(net);
+    clear_folder(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(other_inputs_stay_as_they_are, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(maps_of_classes_need_a_classifier, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
