@@ -15,6 +15,11 @@
 /* How many positions ahead the source is asked for: the kernel waits for memory otherwise, as it
  * does little with each value. */
 #define AHEAD 8
+#ifdef POCL_DEVICE_ADDRESS_BITS /* PoCL; Oclgrind 21.10 does not know the builtin */
+#define ASK_FOR(p) __builtin_prefetch(p)
+#else
+#define ASK_FOR(p)
+#endif
 
 /* The lanes of a vector added up in a fixed order. */
 static float across(VEC v)
@@ -113,7 +118,7 @@ __kernel void conv_few(__global const float *restrict src, __global const float 
                 for (int n = 0; n < known; n++, wt += CHANNELS * LANES) {
                     const long along = shift[n];
 
-                    __builtin_prefetch(from[TILE - 1] + along + AHEAD * LANES);
+                    ASK_FOR(from[TILE - 1] + along + AHEAD * LANES);
                     MULTIPLY(LOAD(0, from[t] + along))
                 }
             }
