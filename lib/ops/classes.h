@@ -4,7 +4,7 @@
 
 #include "op.h"
 
-/* reorder.c, pad.c */
+/* rearrange.c, pad.c */
 extern const op_class op_transpose;
 extern const op_class op_slice;
 extern const op_class op_concat;

@@ -1,5 +1,5 @@
-/* Operators whose outputs are put together from boxes of their inputs (reorder.c, pad.c), and their
- * windows on the way back (reorder_windows.c). */
+/* Operators whose outputs are put together from boxes of their inputs (rearrange.c, pad.c), and
+ * their windows on the way back (reorder_windows.c). */
 #ifndef DECONV_LIB_REORDER_H
 #define DECONV_LIB_REORDER_H
 
