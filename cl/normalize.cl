@@ -132,15 +132,17 @@ float lrn_factor(const lrn *n, float base)
 #define LANES (int8)(0, 1, 2, 3, 4, 5, 6, 7)
 #endif
 
-/* Block `b` of channels at a position; zeros where there is none. */
+/* Block `b` of channels at a position; zeros where there is none. (Lanes past the last channel may
+ * hold anything: Sigmoid leaves 1/2.) */
 VEC lrn_block(const lrn *n, __global const float *x, int start, int b)
 {
-    return b < 0 || b >= n->s.blocks ? (VEC)0.0f
-                                     : LOAD(0, x + start + (size_t)b * n->s.inner * BLOCK);
+    if (b < 0 || b >= n->s.blocks)
+        return (VEC)0.0f;
+    return select((VEC)0.0f, LOAD(0, x + start + (size_t)b * n->s.inner * BLOCK),
+                  LANES < (IVEC)(n->s.channels - b * BLOCK));
 }
 
-/* lrn_base of the channels of block `b`, in the same order: lanes past the last channel are zero.
- */
+/* lrn_base of the channels of block `b`, in the same order. */
 VEC lrn_bases(const lrn *n, __global const float *x, int start, int b)
 {
     float near[3 * BLOCK];
