@@ -120,17 +120,8 @@ float lrn_factor(const lrn *n, float base)
 }
 
 #if BLOCK > 1
-#define JOIN2(a, b) a##b
-#define JOIN(a, b)  JOIN2(a, b)
-#define VEC         JOIN(float, BLOCK)
-#define LOAD        JOIN(vload, BLOCK)
-#define STORE       JOIN(vstore, BLOCK)
-#define IVEC        JOIN(int, BLOCK)
-#if BLOCK == 16
-#define LANES (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
-#else
-#define LANES (int8)(0, 1, 2, 3, 4, 5, 6, 7)
-#endif
+#define LANES BLOCK
+#include "lanes.h"
 
 /* Block `b` of channels at a position; zeros where there is none. (Lanes past the last channel may
  * hold anything: Sigmoid leaves 1/2.) */
@@ -139,7 +130,7 @@ VEC lrn_block(const lrn *n, __global const float *x, int start, int b)
     if (b < 0 || b >= n->s.blocks)
         return (VEC)0.0f;
     return select((VEC)0.0f, LOAD(0, x + start + (size_t)b * n->s.inner * BLOCK),
-                  LANES < (IVEC)(n->s.channels - b * BLOCK));
+                  LANE_NUMBERS < (IVEC)(n->s.channels - b * BLOCK));
 }
 
 /* lrn_base of the channels of block `b`, in the same order. */
@@ -176,8 +167,7 @@ __kernel void lrn_forward(__global const float *restrict x, __global float *rest
 
     if (find(&n.s, get_global_id(0) * BLOCK, &p)) {
         const VEC factor = lrn_factors(&n, lrn_bases(&n, x, p.start, p.channel / BLOCK));
-
-        const IVEC there = LANES < (IVEC)(n.s.channels - p.channel);
+        const IVEC there = LANE_NUMBERS < (IVEC)(n.s.channels - p.channel);
 
         STORE(select((VEC)0.0f, LOAD(0, x + p.at) * factor, there), 0, y + p.at);
     }

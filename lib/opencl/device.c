@@ -62,7 +62,8 @@ static bool wants_binaries(const device *d)
 {
     const char *keep = getenv("DECONV_KEEP_PROGRAMS");
 
-    return strcmp(d->info.platform, "Portable Computing Language") != 0 || (keep && keep[0]);
+    return strcmp(d->info.platform, "Portable Computing Language") != 0 ||
+           (keep && strcmp(keep, "1") == 0);
 }
 
 static deconv_status choose(device *d, const char *wanted, cl_platform_id *platform)
