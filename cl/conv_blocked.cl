@@ -49,8 +49,10 @@ static int find_terms(const blocked_shape *s, int blocks, int first, int *shift)
     return n;
 }
 
-/* Adds LANES channels of one tap to the sums of a tile, READ channel l at position t. */
-#define MULTIPLY(READ)                                                                             \
+/* Adds LANES channels of one tap to the sums of a tile where TAKEN: READ is channel l at position
+ * t.
+ */
+#define MULTIPLY(READ, TAKEN)                                                                      \
     EACH(l, LANES)                                                                                 \
     {                                                                                              \
         VEC weight[KB];                                                                            \
@@ -58,44 +60,74 @@ static int find_terms(const blocked_shape *s, int blocks, int first, int *shift)
         EACH(b, KB) weight[b] = LOAD(l * KB + b, wt);                                              \
         EACH(t, TILE)                                                                              \
         {                                                                                          \
-            const VEC one = (VEC)(READ);                                                           \
+            if (TAKEN) {                                                                           \
+                const VEC one = (VEC)(READ);                                                       \
                                                                                                    \
-            EACH(b, KB) sum[b][t] = fma(one, weight[b], sum[b][t]);                                \
+                EACH(b, KB) sum[b][t] = fma(one, weight[b], sum[b][t]);                            \
+            }                                                                                      \
         }                                                                                          \
     }
+
+/* Most taps that miss src do so at one position of a tile, which is then left out. */
+#define WITHOUT(u)                                                                                 \
+    case 1 << (u):                                                                                 \
+        MULTIPLY(from[t][along + l], t != (u))                                                     \
+        break;
+#if TILE == 8
+#define WITHOUT_ONE                                                                                \
+    WITHOUT(0)                                                                                     \
+    WITHOUT(1)                                                                                     \
+    WITHOUT(2)                                                                                     \
+    WITHOUT(3)                                                                                     \
+    WITHOUT(4)                                                                                     \
+    WITHOUT(5)                                                                                     \
+    WITHOUT(6)                                                                                     \
+    WITHOUT(7)
+#else
+#define WITHOUT_ONE                                                                                \
+    WITHOUT(0)                                                                                     \
+    WITHOUT(1)                                                                                     \
+    WITHOUT(2)                                                                                     \
+    WITHOUT(3)                                                                                     \
+    WITHOUT(4)                                                                                     \
+    WITHOUT(5)
+#endif
 
 /* Adds the terms of a turn to a tile's sums; past the border they read `zeros`. */
 #define ADD_TERMS                                                                                  \
     __global const float *in = src + ((size_t)group * s.blocks + block_from) * s.src_plane;        \
     __global const float *wt = weights + (size_t)(block_from * step) * TAP_FLOATS;                 \
+    __global const float *from[TILE];                                                              \
                                                                                                    \
+    EACH(t, TILE) from[t] = in + places->from[t];                                                  \
     if (places->inside) {                                                                          \
-        __global const float *from[TILE];                                                          \
-                                                                                                   \
-        EACH(t, TILE) from[t] = in + places->from[t];                                              \
         for (int n = 0; n < terms; n++, wt += TAP_FLOATS) {                                        \
             const long along = shift[n];                                                           \
                                                                                                    \
-            MULTIPLY(from[t][along + l])                                                           \
+            MULTIPLY(from[t][along + l], true)                                                     \
         }                                                                                          \
     } else {                                                                                       \
         __global const float *wc = wt;                                                             \
                                                                                                    \
-        for (int block = block_from; block < block_to; block++) {                                  \
+        for (int block = 0; block < block_to - block_from; block++, wc += step * TAP_FLOATS) {     \
             for (int k = 0; k < taps->count; k++) {                                                \
-                __global const float *from[TILE];                                                  \
+                const long along = (long)block * s.src_plane + taps->shift[k];                     \
+                const int missed = taps->missed[k];                                                \
                                                                                                    \
                 wt = wc + taps->tap[k] * TAP_FLOATS;                                               \
-                EACH(t, TILE)                                                                      \
-                {                                                                                  \
-                    const int read = taps->at[k * TILE + t];                                       \
+                switch (missed) {                                                                  \
+                case 0:                                                                            \
+                    MULTIPLY(from[t][along + l], true)                                             \
+                    break;                                                                         \
+                    WITHOUT_ONE                                                                    \
+                default: {                                                                         \
+                    __global const float *read[TILE];                                              \
                                                                                                    \
-                    from[t] = read < 0 ? zeros : in + read;                                        \
+                    EACH(t, TILE) read[t] = missed >> t & 1 ? zeros : from[t] + along;             \
+                    MULTIPLY(read[t][l], true)                                                     \
                 }                                                                                  \
-                MULTIPLY(from[t][l])                                                               \
+                }                                                                                  \
             }                                                                                      \
-            in += s.src_plane;                                                                     \
-            wc += step * TAP_FLOATS;                                                               \
         }                                                                                          \
     }
 

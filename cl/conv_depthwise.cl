@@ -45,7 +45,6 @@ __kernel void conv_depthwise(__global const float *restrict src, __global const 
                 taps_of = tile;
                 for (int k = 0; k < taps.count; k++) {
                     const VEC weight = LOAD(first + taps.tap[k], wi);
-                    const int *read = taps.at + k * TILE;
 
                     if (places->inside) {
                         EACH(t, TILE)
@@ -53,8 +52,7 @@ __kernel void conv_depthwise(__global const float *restrict src, __global const 
                             fma(LOAD(0, in + places->from[t] + taps.shift[k]), weight, sum[0][t]);
                     } else {
                         EACH(t, TILE)
-                        sum[0][t] =
-                            fma(LOAD(0, read[t] < 0 ? zeros : in + read[t]), weight, sum[0][t]);
+                        sum[0][t] = fma(LOAD(0, READS(in, places, &taps, k, t)), weight, sum[0][t]);
                     }
                 }
             }

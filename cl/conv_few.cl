@@ -129,10 +129,8 @@ __kernel void conv_few(__global const float *restrict src, __global const float 
                 find_taps(&s, &places, first, &taps);
                 for (int block = 0; block < s.blocks; block++, in += s.src_plane) {
                     for (int k = 0; k < taps.count; k++) {
-                        const int *read = taps.at + k * TILE;
-
                         wt = wc + taps.tap[k] * CHANNELS * LANES;
-                        MULTIPLY(LOAD(0, read[t] < 0 ? zeros : in + read[t]))
+                        MULTIPLY(LOAD(0, READS(in, &places, &taps, k, t)))
                     }
                     wc += min(TAPS, all_taps - first) * CHANNELS * LANES;
                 }
