@@ -25,6 +25,7 @@ __kernel void conv_depthwise(__global const float *restrict src, __global const 
     WORK;
     const VEC least = (VEC)(s.relu ? 0.0f : -INFINITY);
     int taps_of = -1; /* the tile that `taps` is for */
+    int at_border[TAPS * TILE];
     tile_taps taps;
 
     taps.first = -1;
@@ -40,10 +41,13 @@ __kernel void conv_depthwise(__global const float *restrict src, __global const 
 
             START_SUMS(item)
             for (int first = 0; first < all_taps; first += TAPS) {
-                if (taps.first != first || taps_of != tile)
+                if (taps.first != first || taps_of != tile) {
                     find_taps(&s, &here, first, &taps);
+                    find_reads(&here, &taps, at_border);
+                }
                 taps_of = tile;
                 for (int k = 0; k < taps.count; k++) {
+                    const int *read = at_border + k * TILE;
                     const VEC weight = LOAD(first + taps.tap[k], wi);
 
                     if (places->inside) {
@@ -52,7 +56,8 @@ __kernel void conv_depthwise(__global const float *restrict src, __global const 
                             fma(LOAD(0, in + places->from[t] + taps.shift[k]), weight, sum[0][t]);
                     } else {
                         EACH(t, TILE)
-                        sum[0][t] = fma(LOAD(0, READS(in, places, &taps, k, t)), weight, sum[0][t]);
+                        sum[0][t] =
+                            fma(LOAD(0, read[t] < 0 ? zeros : in + read[t]), weight, sum[0][t]);
                     }
                 }
             }

@@ -10,6 +10,13 @@
 /* Taps that are worked out at a time; lib/conv/blocked.h has the same. */
 #define TAPS 32
 
+/* Brings a cache line nearer. */
+#ifdef POCL_DEVICE_ADDRESS_BITS /* PoCL; Oclgrind 21.10 does not know the builtin */
+#define ASK_FOR(p) __builtin_prefetch(p)
+#else
+#define ASK_FOR(p) (void)(p)
+#endif
+
 /* Position u of row v of a phase, in an image. */
 typedef struct {
     int u, v, image;
@@ -178,6 +185,11 @@ static void find_taps(const blocked_shape *s, const tile_places *p, int first, t
     taps->count = n;
 }
 
-/* Where position t of a tile reads at tap k, `zeros` past the border; `in` is where src begins. */
-#define READS(in, places, taps, k, t)                                                              \
-    ((taps)->missed[k] >> (t)&1 ? zeros : (in) + (places)->from[t] + (taps)->shift[k])
+/* The same as a place for each tap and position, in floats from where src begins; -1: past the
+ * border. */
+static void find_reads(const tile_places *p, const tile_taps *taps, int *at)
+{
+    for (int k = 0; k < taps->count; k++)
+        EACH(t, TILE)
+    at[k * TILE + t] = taps->missed[k] >> t & 1 ? -1 : p->from[t] + taps->shift[k];
+}
