@@ -288,7 +288,8 @@ static deconv_status needed_frame(const walk *w, const graph_node *node, int i,
     for (int axis = map->rank == 3; axis < 2; axis++)
         if (!how->same[axis])
             TRY(needed_axis(w, node, i, axis, how, frame_by(&cut, axis), &cut));
-    *in = frame_clip(&cut, map);
+    /* Where windows must stay as they are along an axis they cannot become whole. */
+    *in = how->same[0] || how->same[1] ? cut : frame_clip(&cut, map);
 done:
     return status;
 }

@@ -68,6 +68,10 @@ static const fixture fixtures[] = {
     {"conv_transpose", 2, "ConvTranspose", "w=8,8,4,2 b=8 strides=2,1"},
     {"conv_transpose", 1, "ConvTranspose", "w=8,8,4 b=8 strides=3"},
     {"reduce", 2, "ReduceMean", "axes=1"},
+    {"nearly_whole", 2, "Gather", "indices=5,0,2,7,1,1,3,4 axis=1"},
+    {"nearly_whole", 2, "Resize", "scales=1.0,1.0,1.0,1.6 mode=linear"},
+    {"nearly_whole", 2, "Tile", "repeats=1,1,2,1"},
+    {"nearly_whole", 2, "Slice", "starts=1 ends=14 axes=3"},
     {"concat", 2, NULL, "axis=2"},
     {"concat", 2, NULL, "axis=3"},
     {"concat", 1, NULL, "axis=2"},
@@ -153,6 +157,18 @@ static int expand(random_net *g, int from, const char *rest)
     return one(g, "Expand", from, rest);
 }
 
+/* Windows of all rows but one. */
+static int tall_conv(random_net *g, int from)
+{
+    char text[TEXT];
+
+    if (from < 0)
+        return -1;
+    snprintf(text, sizeof text, "w=%d,%d,%d,%d b=%d", CHANNELS, (int)g->value[from].dim[1],
+             (int)g->value[from].dim[2] - 1, (int)g->value[from].dim[3], CHANNELS);
+    return one(g, "Conv", from, text);
+}
+
 /* False where it could not be made. */
 static bool make(random_net *g, const fixture *f, uint64_t seed)
 {
@@ -175,6 +191,8 @@ static bool make(random_net *g, const fixture *f, uint64_t seed)
         at = expand(g, at, f->rest);
     else
         at = skip(g, at, f->rest);
+    if (strcmp(f->name, "nearly_whole") == 0)
+        return before >= 0 && tall_conv(g, at) >= 0;
     return before >= 0 && conv(g, conv(g, at, 1), 2) >= 0;
 }
 
@@ -183,7 +201,8 @@ static bool make(random_net *g, const fixture *f, uint64_t seed)
 static const char *cut_type(const fixture *f)
 {
     if (f->type)
-        return strcmp(f->name, "transpose_channels") == 0 || strcmp(f->name, "pad_seams") == 0
+        return strcmp(f->name, "transpose_channels") == 0 || strcmp(f->name, "pad_seams") == 0 ||
+                       strcmp(f->name, "nearly_whole") == 0
                    ? NULL
                    : f->type;
     return strcmp(f->name, "concat") == 0   ? "Concat"
