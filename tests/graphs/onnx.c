@@ -17,6 +17,7 @@ static const moved moved_attrs[] = {
     {"Split", "split", 1},    {"Resize", "scales", 2},   {"Clip", "min", 1},
     {"Clip", "max", 2},       {"Resize", "sizes", 3},    {"Tile", "repeats", 1},
     {"Gather", "indices", 1}, {"Upsample", "scales", 1}, {"Expand", "shape", 1},
+    {"Reshape", "shape", 1},  {"Squeeze", "axes", 1},    {"Unsqueeze", "axes", 1},
 };
 
 static int moved_input(const ref_problem *p, const ref_attr *a)

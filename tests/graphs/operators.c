@@ -68,6 +68,11 @@ static const fixture fixtures[] = {
     {"conv_transpose", 2, "ConvTranspose", "w=8,8,4,2 b=8 strides=2,1"},
     {"conv_transpose", 1, "ConvTranspose", "w=8,8,4 b=8 strides=3"},
     {"reduce", 2, "ReduceMean", "axes=1"},
+    {"shuffle", 2, NULL, "0,2,1,3,4"},
+    {"shuffle", 2, NULL, "0,2,1,3,4 Relu"},
+    {"shuffle", 2, NULL, "0,1,2,3,4"},
+    {"squeeze", 2, NULL, "axes=2"},
+    {"squeeze", 2, NULL, "axes=1"},
     {"nearly_whole", 2, "Gather", "indices=5,0,2,7,1,1,3,4 axis=1"},
     {"nearly_whole", 2, "Resize", "scales=1.0,1.0,1.0,1.6 mode=linear"},
     {"nearly_whole", 2, "Tile", "repeats=1,1,2,1"},
@@ -157,6 +162,26 @@ static int expand(random_net *g, int from, const char *rest)
     return one(g, "Expand", from, rest);
 }
 
+/* Channels in two groups of four, dealt out, and back in one row; with a Relu among the groups, or
+ * beside what stayed as it was. */
+static int shuffle(random_net *g, int from, const char *rest)
+{
+    const int64_t *dim = g->value[from].dim;
+    const bool rectified = strstr(rest, "Relu") != NULL;
+    char text[TEXT];
+    int at;
+
+    snprintf(text, sizeof text, "shape=2,2,4,%d,%d", (int)dim[2], (int)dim[3]);
+    at = one(g, "Reshape", from, text);
+    if (rectified)
+        at = one(g, "Relu", at, "");
+    snprintf(text, sizeof text, "perm=%.9s", rest);
+    at = one(g, "Transpose", at, text);
+    snprintf(text, sizeof text, "shape=2,8,%d,%d", (int)dim[2], (int)dim[3]);
+    at = one(g, "Reshape", at, text);
+    return rectified ? at : join(g, at, from, "axis=1");
+}
+
 /* Windows of all rows but one. */
 static int tall_conv(random_net *g, int from)
 {
@@ -189,6 +214,10 @@ static bool make(random_net *g, const fixture *f, uint64_t seed)
         at = split(g, at, f->rest);
     else if (strcmp(f->name, "expand") == 0)
         at = expand(g, at, f->rest);
+    else if (strcmp(f->name, "shuffle") == 0)
+        at = shuffle(g, at, f->rest);
+    else if (strcmp(f->name, "squeeze") == 0)
+        at = one(g, "Squeeze", one(g, "Unsqueeze", at, f->rest), f->rest);
     else
         at = skip(g, at, f->rest);
     if (strcmp(f->name, "nearly_whole") == 0)
@@ -197,7 +226,8 @@ static bool make(random_net *g, const fixture *f, uint64_t seed)
 }
 
 /* The operator whose windows must not be whole maps; NULL: they may. A window on a seam of a map
- * that repeats around it comes from both ends of the map. */
+ * that repeats around it comes from both ends of the map, and a Relu takes no groups of channels.
+ * What only changes shapes has no step of its own; the convolution below tells. */
 static const char *cut_type(const fixture *f)
 {
     if (f->type)
@@ -205,10 +235,12 @@ static const char *cut_type(const fixture *f)
                        strcmp(f->name, "nearly_whole") == 0
                    ? NULL
                    : f->type;
-    return strcmp(f->name, "concat") == 0   ? "Concat"
-           : strcmp(f->name, "split") == 0  ? "Split"
-           : strcmp(f->name, "expand") == 0 ? "Expand"
-                                            : "Resize";
+    return strcmp(f->name, "concat") == 0    ? "Concat"
+           : strcmp(f->name, "split") == 0   ? "Split"
+           : strcmp(f->name, "expand") == 0  ? "Expand"
+           : strcmp(f->name, "squeeze") == 0 ? "Conv"
+           : strcmp(f->name, "shuffle") == 0 ? strstr(f->rest, "Relu") ? NULL : "Transpose"
+                                             : "Resize";
 }
 
 int operators_check(deconv_ctx *ctx, const char *name, const char *path, bool print)
