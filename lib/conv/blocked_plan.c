@@ -262,6 +262,15 @@ done:
     return status;
 }
 
+static bool phase_weights(const void *state, int i, packed_phase *out)
+{
+    const blocked_plan *plan = state;
+    const blocked_shape *f = &plan->phase[i];
+
+    *out = (packed_phase){&f->y, &f->x, f->weight_offset};
+    return plan->weight_count[i] > 0;
+}
+
 /* The packed weights, by all that pack_weights goes by. Phases without taps have no part in it. */
 static deconv_status get_weights(blocked_plan *plan, int64_t floats)
 {
@@ -272,24 +281,9 @@ static deconv_status get_weights(blocked_plan *plan, int64_t floats)
                              g->channels,     weights_across(g), g->chunk,        s->groups,
                              s->items,        s->blocks,         s->src_channels, s->dst_channels,
                              s->weight_group, s->weight_dst,     s->weight_src,   s->kernel_w};
-    size_t count = sizeof whole / sizeof whole[0];
-    deconv_status status = DECONV_OK;
-    int32_t *key = NULL;
 
-    TRY_ALLOC(key, t->ctx, count + PACKED_PHASE * (size_t)plan->phases);
-    memcpy(key, whole, sizeof whole);
-    for (int i = 0; i < plan->phases; i++) {
-        const blocked_shape *f = &plan->phase[i];
-
-        if (!plan->weight_count[i])
-            continue;
-        packed_key_phase(key + count, &f->y, &f->x, f->weight_offset);
-        count += PACKED_PHASE;
-    }
-    TRY(packed_get(t, key, count, floats, &plan->weights));
-done:
-    mem_free(t->ctx, key);
-    return status;
+    return packed_get_phases(t, whole, sizeof whole / sizeof whole[0], plan, plan->phases,
+                             phase_weights, floats, &plan->weights);
 }
 
 void blocked_plan_release(void *state)
