@@ -180,6 +180,7 @@ __kernel void conv_blocked(__global const float *restrict src, __global const fl
                 w + s.weight_offset +
                 (size_t)(group * s.items + item) * s.blocks * all_taps * TAP_FLOATS;
             int first = 0, block_from = 0, more;
+            FIND_START(item)
 
             do {
                 const int step = min(TAPS, all_taps - first);
@@ -201,7 +202,7 @@ __kernel void conv_blocked(__global const float *restrict src, __global const fl
                         (item == item_from || all_taps > TAPS))
                         find_taps(&s, places, first, taps);
                     if (begin) {
-                        START_SUMS(item)
+                        START_SUMS
                     } else {
                         EACH(b, KB) EACH(t, TILE) sum[b][t] = waiting[g][b][t];
                     }

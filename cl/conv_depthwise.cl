@@ -39,7 +39,8 @@ __kernel void conv_depthwise(__global const float *restrict src, __global const 
             __global const float *wi = w + s.weight_offset + (size_t)item * all_taps * LANES;
             VEC sum[KB][TILE];
 
-            START_SUMS(item)
+            FIND_START(item)
+            START_SUMS
             for (int first = 0; first < all_taps; first += TAPS) {
                 if (taps.first != first || taps_of != tile) {
                     find_taps(&s, &here, first, &taps);
