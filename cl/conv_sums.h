@@ -42,10 +42,14 @@ static void store_rows(float8 *v, __global float *to, size_t apart, int there)
         const size_t plane = (size_t)(channel)*s.dst_h * s.dst_w;                                  \
         const IVEC real = LANE_NUMBERS < (IVEC)(there);                                            \
                                                                                                    \
-        if (!add && (there) >= LANES && places->count == TILE) {                                   \
-            if (s.relu)                                                                            \
+        if ((there) >= LANES && places->count == TILE) {                                           \
+            if (add) {                                                                             \
+                EACH(t, TILE) sum[b][t] += LOAD(0, add + plane + places->to[t]);                   \
+            }                                                                                      \
+            if (s.relu) {                                                                          \
                 EACH(t, TILE)                                                                      \
-            sum[b][t] = select(sum[b][t], (VEC)0.0f, sum[b][t] <= 0.0f);                           \
+                sum[b][t] = select(sum[b][t], (VEC)0.0f, sum[b][t] <= 0.0f);                       \
+            }                                                                                      \
             EACH(t, TILE) STORE(sum[b][t], 0, dst + plane + places->to[t]);                        \
         } else {                                                                                   \
             EACH(t, TILE)                                                                          \

@@ -79,6 +79,8 @@ void deconv_trace_destroy(deconv_trace *trace)
     storage_free(&trace->storage);
     mem_free(ctx, trace->runs);
     mem_free(ctx, trace->fused);
+    mem_free(ctx, trace->adder);
+    mem_free(ctx, trace->done);
     mem_free(ctx, trace->slice_of);
     mem_free(ctx, trace->kept);
     mem_free(ctx, trace->rows_kept);
@@ -144,12 +146,15 @@ done:
     return status;
 }
 
-/* The Relu at node `n` was done by the node before it. */
-static bool was_fused(const deconv_trace *trace, const graph_node *node)
+/* What node `n` adds to its result for the Add behind it. */
+static const tensor *added_to(const deconv_trace *trace, int n)
 {
-    int before = node->in[0] < 0 ? -1 : trace->graph->value[node->in[0]].producer;
+    const graph_node *node = &trace->graph->node[n], *add;
 
-    return before >= 0 && trace->fused[before];
+    if (trace->adder[n] < 0)
+        return NULL;
+    add = &trace->graph->node[trace->adder[n]];
+    return trace->value[add->in[add->in[0] == node->out[0]]];
 }
 
 /* Row-major copies of what the node has computed. */
@@ -182,7 +187,8 @@ deconv_status deconv_trace_run(deconv_trace *trace, const deconv_tensor *const *
         op_pass pass = {.in = trace->in,
                         .out = trace->out,
                         .kept = trace->switches[n],
-                        .rectify = trace->fused[n]};
+                        .rectify = trace->fused[trace->adder[n] < 0 ? n : trace->adder[n]],
+                        .add = added_to(trace, n)};
 
         if (!trace->runs[n])
             continue;
@@ -191,7 +197,7 @@ deconv_status deconv_trace_run(deconv_trace *trace, const deconv_tensor *const *
                               trace->part->what));
         else
             TRY(progress_step(trace->ctx, (uint64_t)n, (uint64_t)g->n_node, "forward"));
-        if (!trace_is_alias(g, node) && !was_fused(trace, node)) {
+        if (!trace_is_alias(g, node) && !trace->done[n]) {
             trace_operands(trace, node, true);
             TRY(node->op->class->forward(node->op, &pass));
         }

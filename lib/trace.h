@@ -22,6 +22,8 @@ struct deconv_trace {
     bool has_run;
     bool *runs;        /* [n_node] executed by a forward pass */
     bool *fused;       /* [n_node] the Relu behind it is done in its epilogue */
+    int *adder;        /* [n_node] the Add behind it that is, and the Relu behind that; -1: none */
+    bool *done;        /* [n_node] a node before it does its work */
     int *slice_of;     /* [n_value] the Concat in whose result it is written; -1: none */
     bool *kept;        /* [n_value] still there after the pass */
     bool *rows_kept;   /* [n_value] so is its row-major copy */

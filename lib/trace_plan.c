@@ -130,6 +130,57 @@ static deconv_status mark_fused(deconv_trace *trace)
                           strcmp(g->node[next].op->class->type, "Relu") == 0 &&
                           g->node[next].out[0] >= 0 &&
                           g->value[g->node[next].out[0]].block == g->value[v].block;
+        if (trace->fused[n])
+            trace->done[next] = true;
+    }
+done:
+    mem_free(trace->ctx, reader);
+    return status;
+}
+
+/* Whether the node that computes `v`, which only the Add at node `n` reads, can do that: the other
+ * operand is there by then, and as large. */
+static bool can_add(const deconv_trace *trace, int n, int v)
+{
+    const graph *g = trace->graph;
+    const graph_node *node = &g->node[n];
+    const graph_value *other = &g->value[node->in[node->in[0] == v]],
+                      *sum = &g->value[node->out[0]];
+    const int producer = g->value[v].producer;
+
+    return producer >= 0 && g->node[producer].op->class->adds && !trace->kept[v] &&
+           !trace->rows_kept[v] && other->from_input && other->producer < producer &&
+           shape_equal(&g->value[v].shape, &sum->shape) &&
+           shape_equal(&other->shape, &sum->shape) && g->value[v].block == sum->block &&
+           other->block == sum->block && !trace_wants_rows(g, node, 0) &&
+           !trace_wants_rows(g, node, 1);
+}
+
+/* An Add is done by the node that computes one of its operands, for it alone and after the other.
+ */
+static deconv_status mark_added(deconv_trace *trace)
+{
+    const graph *g = trace->graph;
+    deconv_status status = DECONV_OK;
+    int *reader = NULL;
+
+    TRY_ALLOC(reader, trace->ctx, (size_t)g->n_value);
+    find_only_readers(trace, reader);
+    for (int n = 0; n < g->n_node; n++)
+        trace->adder[n] = -1;
+    for (int n = 0; n < g->n_node; n++) {
+        const graph_node *node = &g->node[n];
+
+        if (!trace->runs[n] || strcmp(node->op->class->type, "Add") != 0 || node->out[0] < 0)
+            continue;
+        for (int i = 0; i < 2 && !trace->done[n]; i++) {
+            const int v = node->in[i];
+
+            if (v < 0 || reader[v] != n || !can_add(trace, n, v))
+                continue;
+            trace->adder[g->value[v].producer] = n;
+            trace->done[n] = true;
+        }
     }
 done:
     mem_free(trace->ctx, reader);
@@ -189,6 +240,8 @@ deconv_status trace_mark(deconv_trace *trace, const deconv_trace_options *option
 
     TRY_ALLOC(trace->runs, trace->ctx, (size_t)g->n_node);
     TRY_ALLOC(trace->fused, trace->ctx, (size_t)g->n_node);
+    TRY_ALLOC(trace->adder, trace->ctx, (size_t)g->n_node);
+    TRY_ALLOC(trace->done, trace->ctx, (size_t)g->n_node);
     TRY_ALLOC(trace->kept, trace->ctx, (size_t)g->n_value);
     TRY_ALLOC(trace->rows_kept, trace->ctx, (size_t)g->n_value);
     TRY_ALLOC(trace->readable, trace->ctx, (size_t)g->n_value);
@@ -202,6 +255,7 @@ deconv_status trace_mark(deconv_trace *trace, const deconv_trace_options *option
     for (int v = 0; v < g->n_value; v++)
         trace->kept[v] = trace->kept[v] || trace->readable[v];
     TRY(mark_fused(trace));
+    TRY(mark_added(trace));
     TRY(mark_slices(trace));
 done:
     return status;
@@ -244,6 +298,8 @@ static void find_roots(const deconv_trace *trace, int *root)
             if (before >= 0 && trace->fused[before])
                 root[node->in[0]] = node->out[0];
         }
+        if (trace->adder[n] >= 0)
+            root[node->out[0]] = g->node[trace->adder[n]].out[0];
     }
     for (int v = 0; v < g->n_value; v++)
         if (trace->slice_of[v] >= 0)

@@ -51,6 +51,10 @@ typedef struct op_pass {
      * is below zero becomes zero. Only for classes that say `rectifies`. */
     bool rectify;
 
+    /* Forward only: NULL, or a tensor of output 0's shape and layout that is added to the result,
+     * before it is rectified. Only for classes that say `adds`. */
+    const tensor *add;
+
     /* Inverse only: the signals are windows, a batch of its own, and activations whole tensors.
      * NULL: signals have the operator's own shapes. Only where class->frame or class->apart said
      * yes. */
@@ -121,6 +125,8 @@ struct op_class {
     bool (*takes_blocks)(const op *op, int in_block, int out_block);
     /* RECTIFIES_...: which passes may be asked to rectify. */
     int rectifies;
+    /* A forward pass may be asked to add a tensor to output 0. */
+    bool adds;
     /* Output 0, in blocks, may be a slice of channels of a larger tensor (tensor.h). */
     bool writes_slices;
     /* Inputs in blocks that lie in output 0 already, where their elements go, need no copying;
