@@ -1,6 +1,6 @@
 """Every convolution algorithm forced in turn (DECONV_CONV_ALGORITHM), against what the library's results
-are checked by: the float64 references, the reference projections and class of SqueezeNet, the ONNX
-project's node tests, networks of torchvision beside ONNX Runtime and PyTorch.
+are checked by: the float64 references, the reference projections and class of SqueezeNet, broken inputs,
+the demo's picture, the ONNX project's node tests, networks of torchvision beside ONNX Runtime and PyTorch.
 
     python bench/forced.py [--algorithm NAME...] [--check NAME...] [--networks NAME...]
 
@@ -22,7 +22,7 @@ ALGORITHMS = ("blocked", "planar", "few", "depthwise", "implicit", "im2col", "di
 CLASS = "bull mastiff"  # SqueezeNet's, of dog_and_cat
 
 
-def checks(algorithm, arguments):
+def checks(arguments):
     """{name: (command, text that it must print or None)}"""
     build, shared = arguments.build, arguments.shared
     tests = ["ctest", "--test-dir", str(build), "-R"]
@@ -32,14 +32,11 @@ def checks(algorithm, arguments):
         "layers": (tests + [r"^layers\.(conv|convtranspose)$"], None),
         "references": (tests + [r"^real\.references$"], None),
         "bad input": (tests + [r"^command\.bad_input$"], None),
+        "demo": ([sys.executable, ROOT / "bench/forced_demo.py", build], "the same 5 classes"),
         "node tests": ([arguments.node_python, ROOT / "bench/onnx_nodes.py"], " 0 failed"),
     }
     for name in arguments.networks:
         commands[name] = ([sys.executable, ROOT / "bench/torchvision_models.py", name], None)
-    if algorithm == "im2col":
-        # CLBlast builds its programs from source in each process, for which PoCL writes files: what the
-        # library says of a full disk does not come to the test.
-        del commands["bad input"]
     return commands
 
 
@@ -74,7 +71,7 @@ def main():
     arguments = parser.parse_args()
     failures = 0
     for algorithm in arguments.algorithm:
-        for name, (command, wanted) in checks(algorithm, arguments).items():
+        for name, (command, wanted) in checks(arguments).items():
             if arguments.check and name not in arguments.check:
                 continue
             good, seconds, lines = run(algorithm, command, wanted, arguments)

@@ -23,6 +23,20 @@ import onnx_file as onnx
 FAILED, USAGE = 1, 2
 GIB = 1 << 30
 
+PAGE = 4096
+
+# A file system of $1 bytes on the folder `disk`, one page of them taken; a process in namespaces of its
+# own may mount it, and it is gone with the process. Runs the command that follows the size and lists
+# what it leaves there.
+SMALL_DISK = f"""
+mount -t tmpfs -o "size=$1" none disk && head -c {PAGE} /dev/zero >disk/page || exit
+shift
+"$@"
+status=$?
+find disk -mindepth 1 ! -name page >left
+exit $status
+"""
+
 
 class Case(typing.NamedTuple):
     what: str
@@ -31,6 +45,7 @@ class Case(typing.NamedTuple):
     words: list = []  # what the line must hold
     environment: dict = {}
     limit: tuple = ()  # a resource limit: (which, bytes)
+    disk: int = 0  # bytes that there is room for in the folder `disk`
     stdout: str = ""  # where standard output goes
 
 
@@ -143,6 +158,7 @@ def write_files(folder, deconv, network, picture):
         (folder / name).write_bytes(data)
     shutil.copy(picture, folder / "input.png")
     (folder / "folder.png").mkdir()
+    (folder / "disk").mkdir()
     (folder / "full.npy").symlink_to("/dev/full")
     # More than fits into the memory that the case may have; on disk it is one hole.
     with open(folder / "large.npy", "wb") as large:
@@ -268,13 +284,13 @@ def output_cases(network):
         Case("picture format unknown", project + ["-o", "out.tiff"], FAILED, ["out.tiff", ".png"]),
         Case("raw output unwritable", project + ["--raw", "none/out.npy"], FAILED, ["none/out.npy"]),
         Case("raw output to a full disk", project + ["--raw", "full.npy"], FAILED, ["No space"]),
-        Case("disk full while writing", project + ["--raw", "out.npy"], FAILED,
-             ["out.npy", "too large"], limit=(resource.RLIMIT_FSIZE, 50000)),
+        Case("disk full while writing", project + ["--raw", "disk/out.npy"], FAILED,
+             ["disk/out.npy"], disk=50000),
         Case("raw units unwritable", units + ["--raw", "none/out.npy"], FAILED, ["none/out.npy"]),
         Case("raw units into a folder", units + ["--raw", "folder.png"], FAILED, ["folder.png"]),
         Case("raw units to a full disk", units + ["--raw", "full.npy"], FAILED, ["No space"]),
-        Case("disk full while writing units", units + ["--raw", "out.npy"], FAILED,
-             ["out.npy", "too large"], limit=(resource.RLIMIT_FSIZE, 150000)),
+        Case("disk full while writing units", units + ["--raw", "disk/out.npy"], FAILED,
+             ["disk/out.npy"], disk=150000),
         Case("montage unwritable, raw not", units + ["-o", "none/out.png", "--raw", "out.npy"],
              FAILED, ["none/out.png"]),
         Case("montage of unknown format", units + ["-o", "out.tiff"], FAILED, ["out.tiff"]),
@@ -323,8 +339,8 @@ def frequency_cases(network):
         Case("table unwritable", frequency + ["--csv", "none/f.csv"], FAILED, ["none/f.csv"]),
         Case("table into a folder", frequency + ["--csv", "folder.png"], FAILED, ["folder.png"]),
         Case("table to a full disk", frequency + ["--csv", "full.npy"], FAILED, ["No space"]),
-        Case("disk full while writing a table", frequency + ["--csv", "f.csv"], FAILED,
-             ["f.csv", "too large"], limit=(resource.RLIMIT_FSIZE, 5000)),
+        Case("disk full while writing a table", frequency + ["--csv", "disk/f.csv"], FAILED,
+             ["disk/f.csv"], disk=5000),
     ]
 
 
@@ -378,8 +394,8 @@ def occlude_cases(network):
         Case("occlusion map unwritable", occlude + ["--raw", "none/out.npy"], FAILED,
              ["none/out.npy"]),
         Case("disk full while writing an occlusion map",
-             occlude + ["--patch", "48", "--stride", "8", "--raw", "out.npy"], FAILED,
-             ["out.npy", "too large"], limit=(resource.RLIMIT_FSIZE, 200)),
+             occlude + ["--patch", "48", "--stride", "8", "--raw", "disk/out.npy"], FAILED,
+             ["disk/out.npy"], disk=200),
     ]
 
 
@@ -422,42 +438,79 @@ def memory_cases(network, sanitized):
 
 
 def snapshot(folder):
-    return {
-        path.name: (path.lstat().st_size, path.lstat().st_mtime_ns) for path in folder.iterdir()
-    }
+    """Sizes and times of what is in the folder and below; folders by name only."""
+
+    def state(path):
+        return None if path.is_dir() else (path.lstat().st_size, path.lstat().st_mtime_ns)
+
+    return {str(path.relative_to(folder)): state(path) for path in folder.rglob("*")}
 
 
-def run(deconv, folder, case):
-    # PoCL 3.1 writes files while it builds a program from source, and ends the process where the disk
-    # is full: the cases of full disks take theirs from our cache.
+def on_small_disk(room, command):
+    """tmpfs has whole pages: as many as there is room for, and the one that is taken."""
+    size = (room // PAGE + 1) * PAGE
+    return ["unshare", "-rm", "sh", "-c", SMALL_DISK, "sh", str(size)] + command
+
+
+def small_disks(folder):
+    """Whether this system lets us mount one."""
+    if not shutil.which("unshare"):
+        return False
+    tried = subprocess.run(on_small_disk(PAGE, ["true"]), cwd=folder, stderr=subprocess.DEVNULL)
+    (folder / "left").unlink(missing_ok=True)
+    return tried.returncode == 0
+
+
+def limited(case, mounts):
+    """The case's resource limit. Without mounts no file may be larger than the disk, also none of
+    those that PoCL writes while it builds a program from source, where it ends the process then."""
+    return (resource.RLIMIT_FSIZE, case.disk) if case.disk and not mounts else case.limit
+
+
+def run(deconv, folder, case, mounts):
+    # Programs come from our cache: see limited().
     environment = {**os.environ, "DECONV_KEEP_PROGRAMS": "1", **case.environment}
+    command = [str(deconv)] + [str(a) for a in case.arguments]
+    if case.disk and mounts:
+        command = on_small_disk(case.disk, command)
+    limit = limited(case, mounts)
 
     def prepare():
-        if case.limit:
+        if limit:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(case.limit[0], (case.limit[1], case.limit[1]))
+            resource.setrlimit(limit[0], (limit[1], limit[1]))
 
     stdout = open(case.stdout, "w") if case.stdout else subprocess.PIPE
-    return subprocess.run([deconv] + [str(a) for a in case.arguments], stdout=stdout,
-                          stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=folder,
-                          env=environment, preexec_fn=prepare, timeout=300)
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE,
+                          stdin=subprocess.DEVNULL, cwd=folder, env=environment,
+                          preexec_fn=prepare, timeout=300)
 
 
-def check(deconv, folder, case):
+def left_on_disk(folder):
+    listing = folder / "left"
+    names = listing.read_text().splitlines() if listing.exists() else []
+    listing.unlink(missing_ok=True)
+    return names
+
+
+def check(deconv, folder, case, mounts):
     before = snapshot(folder)
-    result = run(deconv, folder, case)
+    result = run(deconv, folder, case, mounts)
+    left = left_on_disk(folder)
     errors = result.stderr.decode()
     problems = []
     if result.returncode != case.status:
         problems.append(f"status {result.returncode}, not {case.status}")
     if errors.count("\n") != 1 or not errors.startswith("deconv: error: "):
         problems.append("not one line of error")
-    problems += [f"does not name {word}" for word in case.words if word not in errors]
+    words = case.words + (["No space" if mounts else "too large"] if case.disk else [])
+    problems += [f"does not name {word}" for word in words if word not in errors]
     if result.stdout:
         problems.append(f"wrote {result.stdout!r}")
     after = snapshot(folder)
     problems += [f"changed {name}" for name in before if after.get(name) != before[name]]
-    problems += [f"left {name} behind" for name in after if name not in before]
+    left += [name for name in after if name not in before]
+    problems += [f"left {name} behind" for name in left]
     print(f"{'FAIL' if problems else 'ok  '} {case.what}: {'; '.join(problems)}")
     print("     " + errors.strip().replace("\n", "\n     "))
     return bool(problems)
@@ -514,7 +567,8 @@ def main():
             + surroundings_cases(network)
             + memory_cases(network, sanitized)
         )
-        failures = sum(check(deconv, folder, case) for case in cases)
+        mounts = small_disks(folder)
+        failures = sum(check(deconv, folder, case, mounts) for case in cases)
         failures += check_no_arguments(deconv)
         odd_failures, odd = check_accepted(deconv, folder, network)
     print(f"{len(cases) + 1} broken inputs and {odd} odd pictures, {failures + odd_failures} failures")
