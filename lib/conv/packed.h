@@ -17,7 +17,7 @@ struct packed {
 };
 
 /* What packed layouts are told apart by: the kernel that packs, and all that it goes by. */
-enum { PACKED_BLOCKED, PACKED_IMPLICIT, PACKED_IM2COL, PACKED_WINOGRAD };
+enum { PACKED_BLOCKED, PACKED_IMPLICIT, PACKED_IM2COL, PACKED_WINOGRAD, PACKED_POINTWISE };
 
 /* One phase in a key: PACKED_PHASE numbers, that of its first float among them. */
 enum { PACKED_PHASE = 7 };
