@@ -32,6 +32,9 @@
 #define GATHER 1
 #define SPREAD 2
 
+/* Before a loop over few values; as in conv_sums.h. */
+#define SCALAR _Pragma("clang loop vectorize(disable)")
+
 /* As lib/conv/pointwise.c has it, field for field. */
 typedef struct {
     int positions, width;                   /* of the smaller side: in a plane, in a row of it */
@@ -61,14 +64,24 @@ typedef struct {
 #define MOST_VECTORS 2
 #define TILE         (MOST_VECTORS * LANES)
 
-/* Channels of src whose values are copied at a time: most of a first-level cache. */
-#define PANEL (6144 / TILE)
+/* Floats of src that are copied at a time: most of a first-level cache. As many channels of a tile
+ * at most; the fewer there are, the more tiles, so that results are written in longer rows. */
+#define PANEL      6144
+#define CHANNELS   (PANEL / TILE)
+#define MOST_TILES 32
 
 /* Items whose sums wait in memory while they take channels from one panel after the other. */
 #define WAITING 16
 
-/* The tile at hand. */
+/* What the steps of a work-item are about: its image and group. */
 typedef struct {
+    __global const float *src, *w, *bias, *add;
+    __global float *dst;
+    VEC *waiting;
+} pointwise_work;
+
+typedef struct {
+    int vectors;
     int start[MOST_VECTORS]; /* positions */
     int skip;                /* first positions of its last vector that another one stores */
     int next;                /* where the next tile begins in a plane of dst */
@@ -109,6 +122,23 @@ static VEC gather(const gathered *g, __global const float *plane)
         value = LOAD(0, lanes);
     }
     return value;
+}
+
+/* Channels from c on of all tiles. */
+static void gather_panel(const pointwise_shape *s, __global const float *src, int c,
+                         const pointwise_tile *tiles, int count, VEC *panel)
+{
+    const int channels = min(CHANNELS, s->src_channels - c);
+
+    src += (size_t)c * s->src_plane;
+    for (int t = 0; t < count; t++) {
+        gathered places[MOST_VECTORS];
+
+        EACH(v, MOST_VECTORS) find_gathered(s, tiles[t].start[v], &places[v]);
+        for (int n = 0; n < channels; n++)
+            EACH(v, MOST_VECTORS)
+        *panel++ = gather(&places[v], src + (size_t)n * s->src_plane);
+    }
 }
 #endif
 
@@ -157,6 +187,19 @@ static void store_boxes(const pointwise_shape *s, VEC sum, float start, int at, 
                 STORE(none, 0, dst + to);
                 STORE(none, 1, dst + to);
             }
+        } else if (length == run * 2 && s->stride_w == 2 && !add) {
+            const float none = start <= least ? least : start;
+
+            SCALAR for (int i = 0; i < run; i++)
+            {
+                const float value = lanes[l + i];
+
+                vstore2((float2)(value <= least ? least : value, none), i, dst + to);
+            }
+            for (int i = y + 1; i < below; i++) {
+                to += s->dst_w;
+                SCALAR for (int j = 0; j < run; j++) vstore2((float2)none, j, dst + to);
+            }
         } else {
             store_start(s, start, length, add ? add + to : 0, dst + to);
             for (int i = 0; i < run; i++) {
@@ -176,6 +219,21 @@ static void store_boxes(const pointwise_shape *s, VEC sum, float start, int at, 
 }
 #endif
 
+#if SIDES == SPREAD
+#define ASK_FOR_RESULTS(at)                                                                        \
+    for (int i = 0; i < 2; i++) {                                                                  \
+        ASK_FOR_WRITING((at) + i * s->dst_w + TILE);                                               \
+        ASK_FOR_WRITING((at) + i * s->dst_w + 2 * TILE - 1);                                       \
+    }
+#define STORE_VECTOR(value, position, skip)                                                        \
+    store_boxes(s, value, work->bias ? work->bias[channel] : 0.0f, position, skip,                 \
+                work->add ? work->add + to : 0, work->dst + to);
+#else
+#define ASK_FOR_RESULTS(at) ASK_FOR_WRITING((at) + TILE - 1)
+#define STORE_VECTOR(value, position, skip)                                                        \
+    store_row(s, value, skip, work->add ? work->add + to + (position) : 0,                         \
+              work->dst + to + (position));
+
 static void store_row(const pointwise_shape *s, VEC value, int skip, __global const float *add,
                       __global float *dst)
 {
@@ -192,6 +250,28 @@ static void store_row(const pointwise_shape *s, VEC value, int skip, __global co
     STORE(value, 0, lanes);
     for (int l = skip; l < LANES; l++)
         dst[l] = lanes[l];
+}
+
+#endif
+
+/* The tiles of some vectors; returns their number. */
+static int find_tiles(const pointwise_shape *s, int from, int to, pointwise_tile *tiles)
+{
+    int count = 0;
+
+    for (int vector = from; vector < to; vector += MOST_VECTORS) {
+        pointwise_tile *tile = &tiles[count++];
+
+        tile->vectors = min(to - vector, MOST_VECTORS);
+        EACH(v, MOST_VECTORS) tile->start[v] = min((vector + v) * LANES, s->positions - LANES);
+        tile->skip = (vector + tile->vectors - 1) * LANES - tile->start[tile->vectors - 1];
+        tile->next = vector * LANES + TILE;
+#if SIDES == SPREAD
+        tile->next =
+            tile->next / s->width * s->stride_h * s->dst_w + tile->next % s->width * s->stride_w;
+#endif
+    }
+    return count;
 }
 
 #define VECTORS 2
@@ -215,29 +295,47 @@ __kernel void conv_pointwise(__global const float *restrict src, __global const 
     const int vector_to = min(vector_from + s.vectors, all);
     const size_t to =
         s.dst_from + (size_t)image * s.dst_image + (size_t)group * s.dst_channels * s.dst_plane;
-    VEC panel[PANEL * MOST_VECTORS], waiting[WAITING * KC * MOST_VECTORS];
+    const int run = clamp(PANEL / (TILE * s.src_channels), 1, MOST_TILES);
+    const int last_waits = s.src_channels > CHANNELS, items = last_waits ? WAITING : s.items;
+    VEC panel[PANEL / LANES], waiting[WAITING * KC * MOST_VECTORS];
+    pointwise_tile tiles[MOST_TILES];
+    pointwise_work work;
 
-    src += (size_t)image * s.src_image + (size_t)group * s.src_channels * s.src_plane;
-    w += (size_t)group * s.items * s.src_channels * KC;
-    if (bias)
-        bias += group * s.dst_channels;
-    if (add)
-        add += to;
-    for (int vector = vector_from; vector < vector_to;) {
-        const int take = min(vector_to - vector, MOST_VECTORS);
-        pointwise_tile tile;
+    work.src = src + (size_t)image * s.src_image + (size_t)group * s.src_channels * s.src_plane;
+    work.w = w + (size_t)group * s.items * s.src_channels * KC;
+    work.bias = bias ? bias + group * s.dst_channels : 0;
+    work.add = add ? add + to : 0;
+    work.dst = dst + to;
+    work.waiting = waiting;
+    for (int vector = vector_from; vector < vector_to; vector += run * MOST_VECTORS) {
+        const int count =
+            find_tiles(&s, vector, min(vector + run * MOST_VECTORS, vector_to), tiles);
 
-        tile.next = vector * LANES + TILE;
-#if SIDES == SPREAD
-        tile.next = tile.next / s.width * s.stride_h * s.dst_w + tile.next % s.width * s.stride_w;
+        for (int first = item_from; first < item_to; first += items) {
+            const int last = min(first + items, item_to);
+
+            for (int c = 0; c < s.src_channels; c += CHANNELS) {
+                const int fill = first == item_from || last_waits;
+
+#if SIDES == GATHER
+                if (fill)
+                    gather_panel(&s, work.src, c, tiles, count, panel);
 #endif
-        EACH(v, MOST_VECTORS) tile.start[v] = min((vector + v) * LANES, s.positions - LANES);
-        tile.skip = (vector + take - 1) * LANES - tile.start[take - 1];
-        if (take == 2)
-            tile_of_2(&s, &tile, src, w, bias, add, dst + to, item_from, item_to, panel, waiting);
-        else
-            tile_of_1(&s, &tile, src, w, bias, add, dst + to, item_from, item_to, panel, waiting);
-        vector += take;
+                for (int item = first; item < last; item++) {
+                    VEC *values = panel;
+
+                    for (int t = 0; t < count; t++) {
+                        const int copy = fill && item == first && SIDES != GATHER;
+
+                        if (tiles[t].vectors == 2)
+                            add_2(&s, &work, &tiles[t], item, item - first, c, copy, values);
+                        else
+                            add_1(&s, &work, &tiles[t], item, item - first, c, copy, values);
+                        values += min(CHANNELS, s.src_channels) * MOST_VECTORS;
+                    }
+                }
+            }
+        }
     }
 }
 

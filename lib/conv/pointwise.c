@@ -5,9 +5,14 @@
 #include "packed.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* Share of peak, measured on PoCL. */
-#define POINTWISE_SHARE 0.85
+#define POINTWISE_SHARE 0.95
+
+/* What a value of a strided adjoint's result costs where rows are shorter than a vector, in
+ * multiply-adds: it is stored by itself. */
+#define NARROW_VALUE 32.0
 
 /* As cl/conv_pointwise.cl has it. */
 #define MOST_VECTORS 2
@@ -93,9 +98,11 @@ static double pointwise_cost(const conv_task *t)
 {
     const conv_problem *p = &t->problem;
     const int64_t lanes = task_lanes(t), channels = item_count(t) * item_channels(t);
+    const bool narrow = strcmp(sides_of(t), "SPREAD") == 0 && p->out_size[1] < lanes;
 
     return (double)p->batch * (double)(ceil_div(positions_of(t), lanes) * lanes) *
-           (double)(channels * p->groups) * (double)task_src_channels(t) / POINTWISE_SHARE;
+               (double)(channels * p->groups) * (double)task_src_channels(t) / POINTWISE_SHARE +
+           (narrow ? NARROW_VALUE * (double)task_dst_floats(t) : 0.0);
 }
 
 /* As planar and blocked add the channels of a single tap. */
