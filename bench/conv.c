@@ -143,20 +143,21 @@ static void leave_machine(conv_bench *b)
 }
 
 /* Returns the cores that others used meanwhile, of the quietest try. */
-static double measure_quietly(conv_bench *b, const runner *runners, int count, double *seconds)
+static double measure_quietly(conv_bench *b, const runner *runners, int count, timings *found)
 {
-    double tried[MOST_RUNNERS], least = INFINITY;
+    double least = INFINITY;
+    timings tried;
 
     for (int i = 0; i < TRIES && least > MOST_OTHERS; i++) {
         double others;
 
         take_machine(b);
-        others = measure(runners, count, &b->effort, tried);
+        others = measure(runners, count, &b->effort, &tried);
         leave_machine(b);
         if (others >= least)
             continue;
         least = others;
-        memcpy(seconds, tried, (size_t)count * sizeof *seconds);
+        *found = tried;
     }
     return least;
 }
@@ -164,10 +165,10 @@ static double measure_quietly(conv_bench *b, const runner *runners, int count, d
 static void measure_ceiling(conv_bench *b)
 {
     const runner r = ceiling_runner(b->ceiling);
-    double seconds;
+    timings t;
 
-    measure_quietly(b, &r, 1, &seconds);
-    b->machine.ceiling = 1e-9 * ceiling_flops(b->ceiling) / seconds;
+    measure_quietly(b, &r, 1, &t);
+    b->machine.ceiling = 1e-9 * ceiling_flops(b->ceiling) / median_seconds(&t, 0);
 }
 
 static void open_machine(conv_bench *b)
@@ -303,11 +304,12 @@ static int create_peers(const operands *o, int table, peer **peers)
 static void measure_figure(conv_bench *b, operands *o, int table, figure *f)
 {
     const double gflop = 2e-9 * conv_problem_work(&o->problem);
+    const double ceiling_gflop = 1e-9 * ceiling_flops(b->ceiling);
     const ours_wish wish = {.nchw = table == TABLE_NCHW, .approximate = table == TABLE_WINOGRAD};
     ours *mine = ours_create(b->ctx, &o->problem, o->direction, wish, o->weights);
     peer *peers[2];
     runner runners[MOST_RUNNERS];
-    double seconds[MOST_RUNNERS];
+    timings t;
     int count = create_peers(o, table, peers), best = 0;
 
     f->difference = check_results(o, mine, peers, count);
@@ -315,12 +317,13 @@ static void measure_figure(conv_bench *b, operands *o, int table, figure *f)
         runners[i] = peer_runner(peers[i]);
     runners[count] = ours_runner(mine);
     runners[count + 1] = ceiling_runner(b->ceiling);
-    f->others = measure_quietly(b, runners, count + 2, seconds);
-    if (count == 2 && seconds[1] < seconds[0])
+    f->others = measure_quietly(b, runners, count + 2, &t);
+    if (count == 2 && median_ratio(&t, 1, 0) < 1)
         best = 1;
-    f->ours = gflop / seconds[count];
-    f->peer = gflop / seconds[best];
-    f->ceiling = 1e-9 * ceiling_flops(b->ceiling) / seconds[count + 1];
+    f->ours = gflop / median_seconds(&t, count);
+    f->peer = gflop / median_seconds(&t, best);
+    f->ratio = median_ratio(&t, best, count);
+    f->percent = 100.0 * gflop / ceiling_gflop * median_ratio(&t, count + 1, count);
     f->algorithm = ours_algorithm(mine);
     f->layouts = ours_layouts(mine);
     snprintf(f->peer_kernel, sizeof f->peer_kernel, "%s%s", peer_kernel(peers[best]),

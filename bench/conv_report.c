@@ -28,12 +28,12 @@ int table_named(const char *name)
 
 static double ratio_of(const figure *f)
 {
-    return f->ours / f->peer;
+    return f->ratio;
 }
 
 static double percent_of(const figure *f)
 {
-    return 100.0 * f->ours / f->ceiling;
+    return f->percent;
 }
 
 /* ---- Tables ---- */

@@ -11,9 +11,11 @@
 enum { TABLE_OWN, TABLE_NCHW, TABLE_WINOGRAD, TABLES };
 enum { FORWARD, INVERSE, DIRECTIONS };
 
-/* One shape in one direction in one table; GFLOP/s. */
+/* One shape in one direction in one table. */
 typedef struct figure {
-    double ours, peer, ceiling;
+    double ours, peer; /* GFLOP/s */
+    double ratio;      /* of ours to the peer's, median over the rounds */
+    double percent;    /* ours of the ceiling, likewise */
     double others;     /* cores that other processes used meanwhile */
     double difference; /* largest one between the results, relative to the largest result */
     const char *algorithm, *layouts;

@@ -52,7 +52,8 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-double median(double *values, int count)
+/* Sorts the values. */
+static double median(double *values, int count)
 {
     qsort(values, (size_t)count, sizeof *values, ascending);
     return count % 2 ? values[count / 2] : 0.5 * (values[count / 2 - 1] + values[count / 2]);
@@ -118,32 +119,46 @@ bool machine_is_quiet(void)
 
 /* ---- Measuring ---- */
 
-double measure(const runner *runners, int count, const effort *effort, double *seconds)
+double measure(const runner *runners, int count, const effort *effort, timings *found)
 {
-    double slices[MOST_RUNNERS][MOST_ROUNDS];
     int times[MOST_RUNNERS];
+    double once[MOST_RUNNERS];
     double slice = effort->seconds / effort->rounds;
     usage start;
 
+    found->rounds = effort->rounds;
     for (int i = 0; i < count; i++) {
-        double once;
-
         timed(&runners[i], 1);
-        once = timed(&runners[i], 1);
-        times[i] = once * 2 > slice ? 1 : (int)(slice / once);
-        seconds[i] = once;
+        once[i] = timed(&runners[i], 1);
+        times[i] = once[i] * 2 > slice ? 1 : (int)(slice / once[i]);
         pause_seconds(PAUSE);
     }
     start = usage_now();
     for (int round = 0; round < effort->rounds; round++) {
         for (int i = 0; i < count; i++) {
-            if (seconds[i] < LONG_WORK)
+            if (once[i] < LONG_WORK)
                 timed(&runners[i], 1);
-            slices[i][round] = timed(&runners[i], times[i]);
+            found->seconds[i][round] = timed(&runners[i], times[i]);
             pause_seconds(PAUSE);
         }
     }
-    for (int i = 0; i < count; i++)
-        seconds[i] = median(slices[i], effort->rounds);
     return others_since(&start);
+}
+
+double median_seconds(const timings *t, int runner)
+{
+    double seconds[MOST_ROUNDS];
+
+    for (int round = 0; round < t->rounds; round++)
+        seconds[round] = t->seconds[runner][round];
+    return median(seconds, t->rounds);
+}
+
+double median_ratio(const timings *t, int runner, int other)
+{
+    double ratios[MOST_ROUNDS];
+
+    for (int round = 0; round < t->rounds; round++)
+        ratios[round] = t->seconds[runner][round] / t->seconds[other][round];
+    return median(ratios, t->rounds);
 }

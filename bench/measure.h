@@ -10,8 +10,6 @@ void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2))
 
 double seconds_now(void);
 void pause_seconds(double seconds);
-/* Sorts the values. */
-double median(double *values, int count);
 
 /* Something to be timed: does its work `times` times and waits for the end. */
 typedef struct runner {
@@ -27,11 +25,22 @@ typedef struct effort {
 
 enum { MOST_ROUNDS = 101, MOST_RUNNERS = 4 };
 
-/* Median seconds of one piece of work of each runner. Between slices there is a pause, in which the
- * threads of the runner before fall asleep, and one piece of work that is not timed. Returns the
- * cores that other processes used meanwhile: 0 is a quiet machine, and what a system that does not
- * tell is taken for. */
-double measure(const runner *runners, int count, const effort *effort, double *seconds);
+/* Seconds that one piece of work took, of each runner in each round. */
+typedef struct timings {
+    int rounds;
+    double seconds[MOST_RUNNERS][MOST_ROUNDS];
+} timings;
+
+/* Times the runners. Between slices there is a pause, in which the threads of the runner before
+ * fall asleep, and one piece of work that is not timed. Returns the cores that other processes used
+ * meanwhile: 0 is a quiet machine, and what a system that does not tell is taken for. */
+double measure(const runner *runners, int count, const effort *effort, timings *found);
+
+double median_seconds(const timings *t, int runner);
+
+/* Median over the rounds of the runner's seconds by the other's in the same round. A machine that
+ * is slower for some seconds is so for both of them, which the ratio of two medians may not see. */
+double median_ratio(const timings *t, int runner, int other);
 
 /* More than this is not quiet. */
 #define MOST_OTHERS 0.1

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 import nets_models
+import nets_ties
 import side_by_side
 
 BATCHES = (1, 8)
@@ -109,6 +110,18 @@ def differences(mine, theirs):
     return apart / np.where(largest > 0, largest, 1)
 
 
+def explanations(net, layer, part, picture, units, mine, theirs):
+    """What nets_ties finds for every unit whose projections differ."""
+    differ = [i for i, d in enumerate(differences(mine, theirs)) if not d <= TOLERANCE]
+    if not differ:
+        return []
+    ties = nets_ties.Ties(part, picture, net, layer)
+    captum_of = lambda part, picture, unit: Captum(part, picture, [unit], 1)()[0]
+    found = [ties.explain(units[i], mine[i], theirs[i], captum_of) for i in differ]
+    ties.close()
+    return found
+
+
 def layers(ctx, net, name, model, arguments, effort):
     """For every convolution of the network a dictionary of what was found."""
     picture = nets_models.pictures(name, 1)
@@ -124,10 +137,14 @@ def layers(ctx, net, name, model, arguments, effort):
         units = strongest(activation)[: arguments.maps]
         sample = sample_of(units, arguments.sample)
         mine = Deconv(ctx, net, layer, picture.numpy(), units)
-        theirs = {b: Captum(part, picture, [units[i] for i in sample], b) for b in BATCHES}
+        sampled = [units[i] for i in sample]
+        theirs = {b: Captum(part, picture, sampled, b) for b in BATCHES}
         start = time.perf_counter()
-        apart = differences(mine()[sample], theirs[BATCHES[-1]]())
-        theirs[BATCHES[0]]()
+        results = mine()[sample], theirs[1]()
+        theirs[BATCHES[-1]]()
+        effort["lock"].release()
+        ties = explanations(net, layer, part, picture, sampled, *results)
+        apart = differences(*results)
         ours, other, batch = measure(mine, theirs, effort)
         mine.close()
         whole = other * len(units) / len(sample)
@@ -141,6 +158,6 @@ def layers(ctx, net, name, model, arguments, effort):
             "ratio": whole / ours,
             "difference": float(np.median(apart)),
             "worst": float(apart.max()),
-            "apart": int((apart > TOLERANCE).sum()),
+            "ties": ties,
             "took": time.perf_counter() - start,
         }

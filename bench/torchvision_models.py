@@ -41,6 +41,7 @@ SIZES = {
     "densenet121": 224,
     "mobilenet_v2": 224,
     "efficientnet_b0": 224,
+    "shufflenet_v2_x1_0": 224,
 }
 PROJECTED = ("alexnet", "vgg16", "resnet18")
 

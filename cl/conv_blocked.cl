@@ -12,6 +12,7 @@
  *
  *   LANES     16 or 8: floats in a vector register
  *   TILE, KB  positions and blocks of channels: 6 x 2 sums on AVX2, 6 x 4 on AVX-512
+ *   AHEAD     the next turn's weights are asked for, where they come from memory each time
  */
 #include "lanes.h"
 #include "transpose.h"
@@ -49,8 +50,10 @@ static int find_terms(const blocked_shape *s, int blocks, int first, int *shift)
     return n;
 }
 
-/* Adds LANES channels of one tap to the sums of a tile, READ channel l at position t. */
-#define MULTIPLY(READ)                                                                             \
+/* Adds LANES channels of one tap to the sums of a tile where TAKEN: READ is channel l at position
+ * t.
+ */
+#define MULTIPLY(READ, TAKEN)                                                                      \
     EACH(l, LANES)                                                                                 \
     {                                                                                              \
         VEC weight[KB];                                                                            \
@@ -58,44 +61,87 @@ static int find_terms(const blocked_shape *s, int blocks, int first, int *shift)
         EACH(b, KB) weight[b] = LOAD(l * KB + b, wt);                                              \
         EACH(t, TILE)                                                                              \
         {                                                                                          \
-            const VEC one = (VEC)(READ);                                                           \
+            if (TAKEN) {                                                                           \
+                const VEC one = (VEC)(READ);                                                       \
                                                                                                    \
-            EACH(b, KB) sum[b][t] = fma(one, weight[b], sum[b][t]);                                \
+                EACH(b, KB) sum[b][t] = fma(one, weight[b], sum[b][t]);                            \
+            }                                                                                      \
         }                                                                                          \
     }
+
+/* Most taps that miss src do so at one position of a tile, which is then left out. */
+#define WITHOUT(u)                                                                                 \
+    case 1 << (u):                                                                                 \
+        MULTIPLY(from[t][along + l], t != (u))                                                     \
+        break;
+#if TILE == 8
+#define WITHOUT_ONE                                                                                \
+    WITHOUT(0)                                                                                     \
+    WITHOUT(1)                                                                                     \
+    WITHOUT(2)                                                                                     \
+    WITHOUT(3)                                                                                     \
+    WITHOUT(4)                                                                                     \
+    WITHOUT(5)                                                                                     \
+    WITHOUT(6)                                                                                     \
+    WITHOUT(7)
+#else
+#define WITHOUT_ONE                                                                                \
+    WITHOUT(0)                                                                                     \
+    WITHOUT(1)                                                                                     \
+    WITHOUT(2)                                                                                     \
+    WITHOUT(3)                                                                                     \
+    WITHOUT(4)                                                                                     \
+    WITHOUT(5)
+#endif
+
+/* Each tile of a turn asks for its part of the next turn's weights, a little with each term. (Where
+ * weights are near that would cost 2 to 3 %.) */
+#define LINE       16 /* floats of a cache line */
+#define TERM_LINES (TAP_FLOATS / LINE / TURN)
+#ifdef AHEAD
+#define ASK_FOR_NEXT(n) EACH(i, TERM_LINES) ASK_FOR(next + ((n)*TERM_LINES + i) * LINE);
+#else
+#define ASK_FOR_NEXT(n) (void)next;
+#endif
 
 /* Adds the terms of a turn to a tile's sums; past the border they read `zeros`. */
 #define ADD_TERMS                                                                                  \
     __global const float *in = src + ((size_t)group * s.blocks + block_from) * s.src_plane;        \
     __global const float *wt = weights + (size_t)(block_from * step) * TAP_FLOATS;                 \
+    __global const float *next = wt + (long)terms * (TAP_FLOATS + g * TERM_LINES * LINE);          \
+    __global const float *from[TILE];                                                              \
                                                                                                    \
+    EACH(t, TILE) from[t] = in + places->from[t];                                                  \
     if (places->inside) {                                                                          \
-        __global const float *from[TILE];                                                          \
-                                                                                                   \
-        EACH(t, TILE) from[t] = in + places->from[t];                                              \
         for (int n = 0; n < terms; n++, wt += TAP_FLOATS) {                                        \
             const long along = shift[n];                                                           \
                                                                                                    \
-            MULTIPLY(from[t][along + l])                                                           \
+            ASK_FOR_NEXT(n)                                                                        \
+            MULTIPLY(from[t][along + l], true)                                                     \
         }                                                                                          \
     } else {                                                                                       \
         __global const float *wc = wt;                                                             \
                                                                                                    \
-        for (int block = block_from; block < block_to; block++) {                                  \
+        for (int block = 0; block < block_to - block_from; block++, wc += step * TAP_FLOATS) {     \
             for (int k = 0; k < taps->count; k++) {                                                \
-                __global const float *from[TILE];                                                  \
+                const long along = (long)block * s.src_plane + taps->shift[k];                     \
+                const int missed = taps->missed[k];                                                \
                                                                                                    \
                 wt = wc + taps->tap[k] * TAP_FLOATS;                                               \
-                EACH(t, TILE)                                                                      \
-                {                                                                                  \
-                    const int read = taps->at[k * TILE + t];                                       \
+                ASK_FOR_NEXT(block * taps->count + k)                                              \
+                switch (missed) {                                                                  \
+                case 0:                                                                            \
+                    MULTIPLY(from[t][along + l], true)                                             \
+                    break;                                                                         \
+                    WITHOUT_ONE                                                                    \
+                default: {                                                                         \
+                    __global const float *read[TILE];                                              \
                                                                                                    \
-                    from[t] = read < 0 ? zeros : in + read;                                        \
+                    EACH(t, TILE) read[t] = missed >> t & 1 ? zeros : from[t] + along;             \
+                    MULTIPLY(read[t][l], true)                                                     \
                 }                                                                                  \
-                MULTIPLY(from[t][l])                                                               \
+                }                                                                                  \
             }                                                                                      \
-            in += s.src_plane;                                                                     \
-            wc += step * TAP_FLOATS;                                                               \
         }                                                                                          \
     }
 
@@ -134,6 +180,7 @@ __kernel void conv_blocked(__global const float *restrict src, __global const fl
                 w + s.weight_offset +
                 (size_t)(group * s.items + item) * s.blocks * all_taps * TAP_FLOATS;
             int first = 0, block_from = 0, more;
+            FIND_START(item)
 
             do {
                 const int step = min(TAPS, all_taps - first);
@@ -155,7 +202,7 @@ __kernel void conv_blocked(__global const float *restrict src, __global const fl
                         (item == item_from || all_taps > TAPS))
                         find_taps(&s, places, first, taps);
                     if (begin) {
-                        START_SUMS(item)
+                        START_SUMS
                     } else {
                         EACH(b, KB) EACH(t, TILE) sum[b][t] = waiting[g][b][t];
                     }

@@ -25,6 +25,7 @@ __kernel void conv_depthwise(__global const float *restrict src, __global const 
     WORK;
     const VEC least = (VEC)(s.relu ? 0.0f : -INFINITY);
     int taps_of = -1; /* the tile that `taps` is for */
+    int at_border[TAPS * TILE];
     tile_taps taps;
 
     taps.first = -1;
@@ -38,14 +39,17 @@ __kernel void conv_depthwise(__global const float *restrict src, __global const 
             __global const float *wi = w + s.weight_offset + (size_t)item * all_taps * LANES;
             VEC sum[KB][TILE];
 
-            START_SUMS(item)
+            FIND_START(item)
+            START_SUMS
             for (int first = 0; first < all_taps; first += TAPS) {
-                if (taps.first != first || taps_of != tile)
+                if (taps.first != first || taps_of != tile) {
                     find_taps(&s, &here, first, &taps);
+                    find_reads(&here, &taps, at_border);
+                }
                 taps_of = tile;
                 for (int k = 0; k < taps.count; k++) {
+                    const int *read = at_border + k * TILE;
                     const VEC weight = LOAD(first + taps.tap[k], wi);
-                    const int *read = taps.at + k * TILE;
 
                     if (places->inside) {
                         EACH(t, TILE)

@@ -15,11 +15,6 @@
 /* How many positions ahead the source is asked for: the kernel waits for memory otherwise, as it
  * does little with each value. */
 #define AHEAD 8
-#ifdef POCL_DEVICE_ADDRESS_BITS /* PoCL; Oclgrind 21.10 does not know the builtin */
-#define ASK_FOR(p) __builtin_prefetch(p)
-#else
-#define ASK_FOR(p)
-#endif
 
 /* The lanes of a vector added up in a fixed order. */
 static float across(VEC v)
@@ -92,7 +87,7 @@ __kernel void conv_few(__global const float *restrict src, __global const float 
         min(tile_from + s.tiles, (s.batch * s.y.count * s.x.count + TILE - 1) / TILE);
     const int all_taps = s.y.taps * s.x.taps, terms = s.blocks * all_taps;
     const size_t apart = s.dst_block > 1 ? 1 : (size_t)s.dst_h * s.dst_w; /* channels of dst */
-    int shift[TERMS], known;
+    int shift[TERMS], at_border[TAPS * TILE], known;
     position at;
     tile_taps taps;
 
@@ -127,9 +122,10 @@ __kernel void conv_few(__global const float *restrict src, __global const float 
                 __global const float *wc = wt, *in = src;
 
                 find_taps(&s, &places, first, &taps);
+                find_reads(&places, &taps, at_border);
                 for (int block = 0; block < s.blocks; block++, in += s.src_plane) {
                     for (int k = 0; k < taps.count; k++) {
-                        const int *read = taps.at + k * TILE;
+                        const int *read = at_border + k * TILE;
 
                         wt = wc + taps.tap[k] * CHANNELS * LANES;
                         MULTIPLY(LOAD(0, read[t] < 0 ? zeros : in + read[t]))

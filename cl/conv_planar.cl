@@ -58,7 +58,8 @@ __kernel void conv_planar(__global const float *restrict src, __global const flo
                 w + s.weight_offset + (size_t)(group * s.items + item) * terms * (KB * LANES);
             VEC sum[KB][TILE];
 
-            START_SUMS(item)
+            FIND_START(item)
+            START_SUMS
             for (int first = 0; first < terms; first += PLANAR_TAPS) {
                 if (terms > PLANAR_TAPS)
                     known = find_terms(&s, first, shift);

@@ -43,8 +43,10 @@ static void store_rows(float8 *v, __global float *to, size_t apart, int there)
         const IVEC real = LANE_NUMBERS < (IVEC)(there);                                            \
                                                                                                    \
         if (!add && (there) >= LANES && places->count == TILE) {                                   \
-            EACH(t, TILE)                                                                          \
-            STORE(select(sum[b][t], least, sum[b][t] <= least), 0, dst + plane + places->to[t]);   \
+            if (s.relu)                                                                            \
+                EACH(t, TILE)                                                                      \
+            sum[b][t] = select(sum[b][t], (VEC)0.0f, sum[b][t] <= 0.0f);                           \
+            EACH(t, TILE) STORE(sum[b][t], 0, dst + plane + places->to[t]);                        \
         } else {                                                                                   \
             EACH(t, TILE)                                                                          \
             {                                                                                      \
@@ -91,18 +93,20 @@ static void store_rows(float8 *v, __global float *to, size_t apart, int there)
         }                                                                                          \
     }
 
-/* The sums of a block start with the bias. (Loading lane by lane under a condition becomes a masked
- * load of NULL, which takes hundreds of cycles: PoCL 3.1 on Zen 3.) */
-#define START_SUMS(item)                                                                           \
+/* What the sums of an item start with, `start`: the bias. (Loading lane by lane under a condition
+ * becomes a masked load of NULL, which takes hundreds of cycles: PoCL 3.1 on Zen 3.) */
+#define FIND_START(item)                                                                           \
+    VEC start[KB];                                                                                 \
+                                                                                                   \
     EACH(b, KB)                                                                                    \
     {                                                                                              \
         const int c = ((item)*KB + b) * LANES;                                                     \
-        VEC start = (VEC)0.0f;                                                                     \
                                                                                                    \
+        start[b] = (VEC)0.0f;                                                                      \
         if (bias && c < s.dst_channels)                                                            \
-            start = load_part(bias + group * s.dst_channels + c, s.dst_channels - c);              \
-        EACH(t, TILE) sum[b][t] = start;                                                           \
+            start[b] = load_part(bias + group * s.dst_channels + c, s.dst_channels - c);           \
     }
+#define START_SUMS EACH(b, KB) EACH(t, TILE) sum[b][t] = start[b];
 #define STORE_SUMS(item)                                                                           \
     EACH(b, KB)                                                                                    \
     {                                                                                              \

@@ -10,6 +10,13 @@
 /* Taps that are worked out at a time; lib/conv/blocked.h has the same. */
 #define TAPS 32
 
+/* Brings a cache line nearer. */
+#ifdef POCL_DEVICE_ADDRESS_BITS /* PoCL; Oclgrind 21.10 does not know the builtin */
+#define ASK_FOR(p) __builtin_prefetch(p)
+#else
+#define ASK_FOR(p) (void)(p)
+#endif
+
 /* Position u of row v of a phase, in an image. */
 typedef struct {
     int u, v, image;
@@ -129,38 +136,60 @@ typedef struct {
     int count;         /* taps that meet src */
     int tap[TAPS];     /* which of the chunk they are */
     int shift[TAPS];   /* floats from where the first tap reads */
-    int at[TAPS *
-           TILE]; /* where each position reads; -1: past the border; not where all is inside */
+    int missed[TAPS];  /* bit t: position t is past the border there */
 } tile_taps;
+
+#define ALL_MISSED ((1 << TILE) - 1)
+
+/* Bit t: coordinate t moved by `by` is none of 0..size-1. */
+static int missed_by(const int *at, int by, int size)
+{
+    int bits = 0;
+
+    EACH(t, TILE) bits |= ((uint)(at[t] + by) >= (uint)size) << t;
+    return bits;
+}
 
 static void find_taps(const blocked_shape *s, const tile_places *p, int first, tile_taps *taps)
 {
     const int last = min(first + TAPS, s->y.taps * s->x.taps);
     int i = first / s->x.taps, j = first - i * s->x.taps, n = 0;
+    int rows = 0, columns[TAPS];
 
     if (taps->first == first && taps->inside && p->inside)
         return;
     taps->first = first;
     taps->inside = p->inside;
+    if (!p->inside) {
+        rows = missed_by(p->y, i * s->y.tap_step, s->src_h);
+        for (int k = 0; k < min(s->x.taps, TAPS); k++)
+            columns[k] = missed_by(p->x, k * s->x.tap_step, s->src_w);
+    }
     for (int tap = first; tap < last; tap++) {
         const int down = i * s->y.tap_step, right = j * s->x.tap_step;
-        const int shift = (down * s->src_w + right) * LANES;
-        int meets = p->inside;
+        int missed = 0;
 
-        for (int t = 0; t < TILE && !p->inside; t++) {
-            const int row = p->y[t] + down, column = p->x[t] + right;
-            const int inside = (row >= 0) & (row < s->src_h) & (column >= 0) & (column < s->src_w);
-
-            taps->at[n * TILE + t] = inside ? p->from[t] + shift : -1;
-            meets |= inside;
-        }
+        if (!p->inside)
+            missed = rows | (j < TAPS ? columns[j] : missed_by(p->x, right, s->src_w));
         taps->tap[n] = tap - first;
-        taps->shift[n] = shift;
-        n += meets;
+        taps->shift[n] = (down * s->src_w + right) * LANES;
+        taps->missed[n] = missed;
+        n += missed != ALL_MISSED;
         if (++j == s->x.taps) {
             j = 0;
             i++;
+            if (!p->inside)
+                rows = missed_by(p->y, i * s->y.tap_step, s->src_h);
         }
     }
     taps->count = n;
+}
+
+/* The same as a place for each tap and position, in floats from where src begins; -1: past the
+ * border. */
+static void find_reads(const tile_places *p, const tile_taps *taps, int *at)
+{
+    for (int k = 0; k < taps->count; k++)
+        EACH(t, TILE)
+    at[k * TILE + t] = taps->missed[k] >> t & 1 ? -1 : p->from[t] + taps->shift[k];
 }

@@ -61,6 +61,10 @@ static bool add_json(session *s, const deconv_plan *plan, uint32_t index,
     cJSON_AddNumberToObject(entry, "share", info->share);
     if (info->microseconds > 0.0)
         cJSON_AddNumberToObject(entry, "microseconds", info->microseconds);
+    if (info->approximate) {
+        cJSON_AddStringToObject(entry, "fast", info->approximate);
+        cJSON_AddNumberToObject(entry, "fast_cost", info->approximate_cost);
+    }
     cJSON_AddItemToObject(entry, "candidates", candidates);
     return true;
 }
@@ -90,6 +94,9 @@ static bool print_line(session *s, const deconv_plan *plan, uint32_t index,
     printf("%-*s  %-9s  %-10s  %-14s  %10.2f  %5.1f %%  %12s\n", name_width, layer,
            direction_name(info->direction), info->algorithm, layout, info->work * 1e-6,
            100.0 * info->share, time);
+    if (info->approximate)
+        printf("    run --fast: %s, estimated at %.2f times the cost\n", info->approximate,
+               info->approximate_cost);
     return print_reasons(s, plan, index, info->candidate_count);
 }
 

@@ -376,11 +376,14 @@ typedef struct deconv_plan_info {
     double share;          /* of the estimated cost of all convolutions in this direction: 0 to 1 */
     double microseconds;   /* as deconv_net_tune measured it; 0: it was not */
     const char *algorithm; /* what was chosen */
+    const char *approximate; /* what is chosen instead in a trace with DECONV_TRACE_APPROXIMATE;
+                                NULL: the same, and on the way back, which such a trace has not */
+    double approximate_cost; /* estimated, in units of what was chosen; 0 where it is the same */
 } deconv_plan_info;
 
 #define DECONV_PLAN_INFO_INIT                                                                      \
     {                                                                                              \
-        sizeof(deconv_plan_info), 0, DECONV_FORWARD, 0, 0, 0, 0.0, 0.0, 0.0, NULL                  \
+        sizeof(deconv_plan_info), 0, DECONV_FORWARD, 0, 0, 0, 0.0, 0.0, 0.0, NULL, NULL, 0.0       \
     }
 DECONV_API void deconv_plan_info_init(deconv_plan_info *info);
 

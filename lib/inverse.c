@@ -180,7 +180,7 @@ static deconv_status clip(const inverse *way, const inverse_step *step, int i)
     const shape *map = &way->graph->value[node->in[i]].shape;
     const tensor *signal = step->signal_in[i];
     placed_frame f;
-    int64_t planes = (map->dim[1] + signal->block - 1) / signal->block;
+    int64_t planes = (map_channels(map) + signal->block - 1) / signal->block;
     kernel *k = way->clip;
 
     if (!step->windows.plan || node->op->class->apart)

@@ -105,6 +105,13 @@ static bool is_map(const graph *g, int value)
            (g->value[value].shape.rank == 3 || g->value[value].shape.rank == 4);
 }
 
+/* Maps whose channels are grouped may be cut for views alone. */
+static bool may_cut(const graph *g, const op *op, int value)
+{
+    return is_map(g, value) || (is_batch(g, value) && g->value[value].shape.rank == 5 &&
+                                op->class->is_view && op->class->is_view(op));
+}
+
 typedef struct walk {
     const graph *g;
     const inverse_key *key;
@@ -144,7 +151,7 @@ static deconv_status common_frame(const walk *w, const graph_node *node, window_
         if (!has_reached(w, v))
             continue;
         map = &w->g->value[v].shape;
-        if (!is_map(w->g, v)) {
+        if (!may_cut(w->g, node->op, v)) {
             *cut = false;
             break;
         }
@@ -288,7 +295,8 @@ static deconv_status needed_frame(const walk *w, const graph_node *node, int i,
     for (int axis = map->rank == 3; axis < 2; axis++)
         if (!how->same[axis])
             TRY(needed_axis(w, node, i, axis, how, frame_by(&cut, axis), &cut));
-    *in = frame_clip(&cut, map);
+    /* Where windows must stay as they are along an axis they cannot become whole. */
+    *in = how->same[0] || how->same[1] ? cut : frame_clip(&cut, map);
 done:
     return status;
 }

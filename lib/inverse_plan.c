@@ -381,7 +381,7 @@ static deconv_status bind_input(inverse *way, const planner *p, inverse_step *st
         if (way->key.windows)
             d->frame = frames_written(&p->frames, step->node, i);
         if (!native)
-            TRY(mover_create(way->ctx, g->value[v].shape.dim[1], node->op->in_block[i],
+            TRY(mover_create(way->ctx, map_channels(&g->value[v].shape), node->op->in_block[i],
                              g->value[v].block, &d->mover));
     }
     written[v] = true;

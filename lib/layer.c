@@ -190,9 +190,10 @@ static deconv_status plan(deconv_layer *layer)
         goto done;
     op->scratch = &layer->scratch;
     TRY(op_plan(op));
-    if (keep)
+    if (keep && !layer->kept)
         TRY(buffer_create(layer->ctx, keep, "switches", &layer->kept));
-    TRY_ALLOC(layer->traced, layer->ctx, (size_t)op->n_out);
+    if (!layer->traced)
+        TRY_ALLOC(layer->traced, layer->ctx, (size_t)op->n_out);
     layer->planned = true;
 done:
     return status;

@@ -113,6 +113,23 @@ static void share_costs(deconv_plan *plan)
         plan->info[i].share /= sum[plan->info[i].direction];
 }
 
+/* What serves a pass that permits rounding of another kind, where that is another algorithm. */
+static void describe_approximate(deconv_plan_info *info, const conv_task *task,
+                                 const conv_algorithm *chosen)
+{
+    const conv_algorithm *other;
+    conv_task fast = *task;
+
+    if (info->direction != DECONV_FORWARD)
+        return;
+    fast.approximate = true;
+    other = convolution_choice(&fast);
+    if (other == chosen)
+        return;
+    info->approximate = other->name;
+    info->approximate_cost = other->cost(&fast) / chosen->cost(task);
+}
+
 /* ---- Plans ---- */
 
 static deconv_status describe(deconv_plan *plan, const net_convolution *c)
@@ -131,6 +148,7 @@ static deconv_status describe(deconv_plan *plan, const net_convolution *c)
                                            .to_block = (uint32_t)c->task.dst_block,
                                            .work = conv_problem_work(&c->task.problem),
                                            .algorithm = chosen->name};
+    describe_approximate(&plan->info[index], &c->task, chosen);
     return describe_candidates(plan, index, &c->task);
 }
 

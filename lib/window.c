@@ -16,6 +16,11 @@ int64_t map_width(const shape *map)
     return map->rank >= 3 ? map->dim[map->rank - 1] : 1;
 }
 
+int64_t map_channels(const shape *map)
+{
+    return shape_span(map, 1, map->rank > 3 ? map->rank - 2 : map->rank > 1 ? 2 : 1);
+}
+
 window_frame frame_whole(const shape *map)
 {
     return (window_frame){.size = {(int32_t)map_height(map), (int32_t)map_width(map)}};
@@ -197,16 +202,13 @@ done:
 deconv_status frame_shape(deconv_ctx *ctx, const window_frame *f, const shape *map, int64_t count,
                           shape *out)
 {
-    const int64_t dims[4] = {count, map->dim[1], f->size[0], f->size[1]};
-    const int64_t line[3] = {count, map->dim[1], f->size[1]};
+    shape s = *map;
 
-    if (frame_is_whole(f)) {
-        shape all = *map;
-
-        all.dim[0] = count;
-        return shape_make(ctx, "windows", all.dim, (size_t)all.rank, out);
+    s.dim[0] = count;
+    if (!frame_is_whole(f)) {
+        s.dim[s.rank - 1] = f->size[1];
+        if (s.rank > 3)
+            s.dim[s.rank - 2] = f->size[0];
     }
-    if (map->rank == 3)
-        return shape_make(ctx, "windows", line, 3, out);
-    return shape_make(ctx, "windows", dims, 4, out);
+    return shape_make(ctx, "windows", s.dim, (size_t)s.rank, out);
 }

@@ -54,13 +54,14 @@ window_frame frame_clip(const window_frame *f, const shape *map);
 /* Windows that begin at multiples of `step`, but for a constant, and hold those of `f`. */
 deconv_status frame_align(frame_tables *t, const window_frame *f, const int32_t step[2],
                           window_frame *out);
-/* (count, C, h, w), or (count, C, w): the shape of `count` windows of a value of shape `map`, which
- * may have any other rank where the windows are whole. */
+/* (count, ..., h, w), or (count, C, w): the shape of `count` windows of a value of shape `map`,
+ * which may have any other rank where the windows are whole. */
 deconv_status frame_shape(deconv_ctx *ctx, const window_frame *f, const shape *map, int64_t count,
                           shape *out);
-/* Height of a map; 1 for (N, C, W). */
+/* Height of a map; 1 for (N, C, W). Its channels may be grouped: (N, G, C / G, H, W). */
 int64_t map_height(const shape *map);
 int64_t map_width(const shape *map);
+int64_t map_channels(const shape *map);
 
 /* A frame as kernels read it. Window s of a batch begins at origins[first + s]; where there are no
  * origins it is the whole map. */

@@ -73,8 +73,12 @@ static deconv_status create_and_run(deconv_ctx *ctx, void *user)
     for (int o = 0; o < c->n_out; o++)
         if (status == DECONV_OK)
             status = make_tensor(ctx, &c->R[o], true, &out[o]);
-    if (status == DECONV_OK)
+    if (status == DECONV_OK) {
         status = run_all(ctx, c, layer, in, out, signal);
+        /* A second time on the same layer, which must neither fail nor lose anything. */
+        if (status != DECONV_OK && run_all(ctx, c, layer, in, out, signal) != DECONV_OK)
+            status = DECONV_ERROR_INVALID;
+    }
     for (int i = 0; i < REF_MAX_IN; i++) {
         deconv_tensor_destroy(in[i]);
         deconv_tensor_destroy(signal[i]);

@@ -21,6 +21,11 @@ typedef struct blocked_plan {
 /* Bytes of weights that a work-item goes through for each tile: they stay in a core's cache. */
 #define CACHED_WEIGHTS (256 * 1024)
 
+/* Floats of an item's weights from which on a work-item asks for them ahead, and positions up to
+ * which a quarter of that is enough. */
+#define FAR_WEIGHTS   (CACHED_WEIGHTS / (int64_t)sizeof(float))
+#define FEW_POSITIONS 256
+
 /* Work-groups for each core: enough that the last ones even out. */
 #define GROUPS_PER_CORE 12
 
@@ -224,6 +229,19 @@ done:
     return status;
 }
 
+/* Whether a tile's weights come from memory when their turn is: they are more than stays in a
+ * core's cache beside the source, or maps are so small that they are needed only now and then. It
+ * decides about time alone. */
+static bool weights_are_far(const blocked_plan *plan)
+{
+    const blocked_shape *s = &plan->phase[0];
+    const int64_t floats = plan->weight_count[0] / s->items / s->groups;
+    const int64_t positions = positions_of(&plan->task.problem, &s->y, &s->x);
+
+    return plan->tiling.kb > 1 && plan->tiling.across > 1 &&
+           (floats > FAR_WEIGHTS || (floats > FAR_WEIGHTS / 4 && positions <= FEW_POSITIONS));
+}
+
 static deconv_status create_kernels(blocked_plan *plan)
 {
     const conv_task *t = &plan->task;
@@ -232,8 +250,9 @@ static deconv_status create_kernels(blocked_plan *plan)
     char packing[32], options[96], source[32];
 
     snprintf(packing, sizeof packing, "-DLANES=%d", g->lanes);
-    snprintf(options, sizeof options, "-DLANES=%d -DTILE=%d -D%s=%d", g->lanes, g->tile,
-             g->kb ? "KB" : "CHANNELS", g->kb ? g->kb : g->channels);
+    snprintf(options, sizeof options, "-DLANES=%d -DTILE=%d -D%s=%d%s", g->lanes, g->tile,
+             g->kb ? "KB" : "CHANNELS", g->kb ? g->kb : g->channels,
+             weights_are_far(plan) ? " -DAHEAD" : "");
     TRY(kernel_create(t->ctx, "conv_pack.cl", packing, "pack_weights", &plan->pack_weights));
     if (!source_is_ready(t, g))
         TRY(source_kernel(t, g, &plan->pack_source));
@@ -241,6 +260,15 @@ static deconv_status create_kernels(blocked_plan *plan)
     TRY(kernel_create(t->ctx, source, options, g->kernel, &plan->compute));
 done:
     return status;
+}
+
+static bool phase_weights(const void *state, int i, packed_phase *out)
+{
+    const blocked_plan *plan = state;
+    const blocked_shape *f = &plan->phase[i];
+
+    *out = (packed_phase){&f->y, &f->x, f->weight_offset};
+    return plan->weight_count[i] > 0;
 }
 
 /* The packed weights, by all that pack_weights goes by. Phases without taps have no part in it. */
@@ -253,24 +281,9 @@ static deconv_status get_weights(blocked_plan *plan, int64_t floats)
                              g->channels,     weights_across(g), g->chunk,        s->groups,
                              s->items,        s->blocks,         s->src_channels, s->dst_channels,
                              s->weight_group, s->weight_dst,     s->weight_src,   s->kernel_w};
-    size_t count = sizeof whole / sizeof whole[0];
-    deconv_status status = DECONV_OK;
-    int32_t *key = NULL;
 
-    TRY_ALLOC(key, t->ctx, count + PACKED_PHASE * (size_t)plan->phases);
-    memcpy(key, whole, sizeof whole);
-    for (int i = 0; i < plan->phases; i++) {
-        const blocked_shape *f = &plan->phase[i];
-
-        if (!plan->weight_count[i])
-            continue;
-        packed_key_phase(key + count, &f->y, &f->x, f->weight_offset);
-        count += PACKED_PHASE;
-    }
-    TRY(packed_get(t, key, count, floats, &plan->weights));
-done:
-    mem_free(t->ctx, key);
-    return status;
+    return packed_get_phases(t, whole, sizeof whole / sizeof whole[0], plan, plan->phases,
+                             phase_weights, floats, &plan->weights);
 }
 
 void blocked_plan_release(void *state)

@@ -252,6 +252,15 @@ done:
     return status;
 }
 
+static bool phase_weights(const void *state, int i, packed_phase *out)
+{
+    const im2col_plan *plan = state;
+    const im2col_shape *f = &plan->phase[i];
+
+    *out = (packed_phase){&f->y, &f->x, f->weights};
+    return true;
+}
+
 /* The packed weights, by all that pack_im2col goes by. */
 static deconv_status get_weights(im2col_plan *plan, int64_t floats)
 {
@@ -260,18 +269,9 @@ static deconv_status get_weights(im2col_plan *plan, int64_t floats)
     const int32_t whole[] = {PACKED_IM2COL,   t->direction,    s->groups,
                              s->src_channels, s->dst_channels, s->weight_group,
                              s->weight_dst,   s->weight_src,   s->kernel_w};
-    size_t count = sizeof whole / sizeof whole[0];
-    deconv_status status = DECONV_OK;
-    int32_t *key = NULL;
 
-    TRY_ALLOC(key, t->ctx, count + PACKED_PHASE * (size_t)plan->phases);
-    memcpy(key, whole, sizeof whole);
-    for (int i = 0; i < plan->phases; i++, count += PACKED_PHASE)
-        packed_key_phase(key + count, &plan->phase[i].y, &plan->phase[i].x, plan->phase[i].weights);
-    TRY(packed_get(t, key, count, floats, &plan->weights));
-done:
-    mem_free(t->ctx, key);
-    return status;
+    return packed_get_phases(t, whole, sizeof whole / sizeof whole[0], plan, plan->phases,
+                             phase_weights, floats, &plan->weights);
 }
 
 static packed *im2col_packed(const void *state)

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+/* What a phase adds to a key. */
+enum { PHASE_NUMBERS = 7 };
+
 static packed *find(const packed_list *list, const int32_t *key, size_t size)
 {
     for (packed *p = list ? list->first : NULL; p; p = p->next)
@@ -16,14 +19,6 @@ static void free_packed(packed *p)
     buffer_free(p->data);
     mem_free(p->ctx, p->key);
     mem_free(p->ctx, p);
-}
-
-void packed_key_phase(int32_t *key, const phase_axis *y, const phase_axis *x, int32_t first)
-{
-    const int32_t phase[PACKED_PHASE] = {y->taps,         y->weight_first, y->weight_step, x->taps,
-                                         x->weight_first, x->weight_step,  first};
-
-    memcpy(key, phase, sizeof phase);
 }
 
 deconv_status packed_get(const conv_task *t, const int32_t *key, size_t count, int64_t floats,
@@ -53,6 +48,32 @@ deconv_status packed_get(const conv_task *t, const int32_t *key, size_t count, i
 done:
     if (p)
         free_packed(p);
+    return status;
+}
+
+deconv_status packed_get_phases(const conv_task *t, const int32_t *key, size_t count,
+                                const void *plan, int phases, packed_phase_of phase_of,
+                                int64_t floats, packed **out)
+{
+    deconv_status status = DECONV_OK;
+    int32_t *whole = NULL;
+    packed_phase f;
+
+    TRY_ALLOC(whole, t->ctx, count + PHASE_NUMBERS * (size_t)phases);
+    memcpy(whole, key, count * sizeof *key);
+    for (int i = 0; i < phases; i++) {
+        if (!phase_of(plan, i, &f))
+            continue;
+        memcpy(whole + count,
+               (const int32_t[PHASE_NUMBERS]){f.y->taps, f.y->weight_first, f.y->weight_step,
+                                              f.x->taps, f.x->weight_first, f.x->weight_step,
+                                              f.first},
+               PHASE_NUMBERS * sizeof *whole);
+        count += PHASE_NUMBERS;
+    }
+    TRY(packed_get(t, whole, count, floats, out));
+done:
+    mem_free(t->ctx, whole);
     return status;
 }
 

@@ -105,40 +105,7 @@ static cut best_cut(const conv_task *t)
     return cut_cost(t, &two) < cut_cost(t, &four) ? two : four;
 }
 
-/* ---- The algorithm's answers ---- */
-
-static const char *winograd_refuses(const conv_task *t)
-{
-    const conv_problem *p = &t->problem;
-    cut c;
-
-    for (int i = 0; i < 2; i++)
-        if (p->kernel[i] != 3 || p->stride[i] != 1 || p->dilation[i] != 1)
-            return "it is made for kernels of 3x3, stride 1, no dilation";
-    if (t->src_block == 1 || t->dst_block == 1)
-        return "it takes both sides in blocks of channels only";
-    if (task_src_channels(t) < PACK_CHANNELS || task_dst_channels(t) < PACK_CHANNELS)
-        return "there are too few channels for its lanes";
-    c = cut_by(t, 4);
-    if (weight_floats(t, &c) > INT32_MAX)
-        return "its transformed weights are too large";
-    return blocked_refuses_task(t);
-}
-
-static double winograd_cost(const conv_task *t)
-{
-    const cut c = best_cut(t);
-
-    return cut_cost(t, &c);
-}
-
-static int winograd_order(const conv_task *t)
-{
-    (void)t;
-    return CONV_ORDER_WINOGRAD;
-}
-
-/* ---- Planning ---- */
+/* ---- Chunks ---- */
 
 /* Floats from position to position where one takes `floats`: an odd number of cache lines, or all
  * positions of a tile might fall into one set of a cache. */
@@ -175,6 +142,47 @@ static int64_t split_tiles(const conv_task *t, const cut *c, winograd_shape *s)
     s->count = (int32_t)ceil_div(c->tiles, chunks);
     return lay_out_chunk(t, c, s);
 }
+
+/* ---- The algorithm's answers ---- */
+
+static const char *winograd_refuses(const conv_task *t)
+{
+    const conv_problem *p = &t->problem;
+    const double most = (double)device_limits_of(t->ctx)->max_allocation;
+    winograd_shape s = {0};
+    double floats;
+    cut c;
+
+    for (int i = 0; i < 2; i++)
+        if (p->kernel[i] != 3 || p->stride[i] != 1 || p->dilation[i] != 1)
+            return "it is made for kernels of 3x3, stride 1, no dilation";
+    if (t->src_block == 1 || t->dst_block == 1)
+        return "it takes both sides in blocks of channels only";
+    if (task_src_channels(t) < PACK_CHANNELS || task_dst_channels(t) < PACK_CHANNELS)
+        return "there are too few channels for its lanes";
+    c = best_cut(t);
+    floats = (double)weight_floats(t, &c);
+    if (floats > INT32_MAX || floats * sizeof(float) > most)
+        return "its transformed weights are too large";
+    if ((double)split_tiles(t, &c, &s) * sizeof(float) > most)
+        return "its transformed maps are too large";
+    return blocked_refuses_task(t);
+}
+
+static double winograd_cost(const conv_task *t)
+{
+    const cut c = best_cut(t);
+
+    return cut_cost(t, &c);
+}
+
+static int winograd_order(const conv_task *t)
+{
+    (void)t;
+    return CONV_ORDER_WINOGRAD;
+}
+
+/* ---- Planning ---- */
 
 /* A work-item multiplies at one position; where there are many cores, a part of the items. */
 static void split_items(winograd_plan *plan)

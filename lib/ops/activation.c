@@ -232,7 +232,7 @@ static deconv_status derive_windows(const activation *f, const op_pass *pass)
     const placed_frame frame = frame_placed(&w->in[0]);
     const tensor *activity = pass->out[0];
     const shape *map = &activity->shape;
-    int64_t planes = (map->dim[1] + activity->block - 1) / activity->block;
+    int64_t planes = (map_channels(map) + activity->block - 1) / activity->block;
     kernel *k = f->inverse_windows;
 
     kernel_begin(k);

@@ -152,12 +152,31 @@ void op_leave_weight(op *op, int input)
     op->uses[input] = false;
 }
 
+/* Back to what creation made of it, without what a plan that failed has left. */
+static deconv_status start_again(op *op)
+{
+    deconv_status status = DECONV_OK;
+
+    if (!op->state)
+        goto done;
+    if (op->class->release)
+        op->class->release(op);
+    memset(op->state, 0, op->class->state_size);
+    TRY(op->class->init(op));
+    TRY(op->class->shape(op));
+done:
+    return status;
+}
+
 deconv_status op_plan(op *op)
 {
     deconv_status status = DECONV_OK;
 
     if (op->planned)
         goto done;
+    if (op->begun)
+        TRY(named(op, start_again(op)));
+    op->begun = true;
     for (int i = 0; i < op->n_in; i++)
         if (i >= 32 || !(op->class->packs >> i & 1))
             TRY(op_use_weight(op, i));

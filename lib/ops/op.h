@@ -172,6 +172,7 @@ struct op {
     int *in_block;    /* [n_in] layout of each input and its signal: 1 unless the graph says more */
     int *out_block;   /* [n_out] */
     bool approximate; /* results may round otherwise than sums do; there is no way back then */
+    bool begun;       /* a plan: where it has failed, `state` is begun anew */
     bool planned, planned_inverse;
     void *state;
 };
@@ -191,8 +192,8 @@ deconv_status op_create(deconv_ctx *ctx, const char *type, const char *name, int
                         const deconv_attr *attrs, size_t attr_count, int n_in,
                         const shape *in_shape, const host_tensor *const *constant,
                         const bool *is_weight, int n_out, op **out);
-/* Plan once; later calls do nothing. op->weight and op->scratch are set by then; the weights come
- * to the device. */
+/* Plan once; later calls do nothing, but where it failed. op->weight and op->scratch are set by
+ * then; the weights come to the device. */
 deconv_status op_plan(op *op);
 deconv_status op_plan_inverse(op *op);
 void op_free(op *op);

@@ -269,7 +269,7 @@ static deconv_status pad_plan_windows(op *op, const windows *w, void **plan)
 {
     const pad *p = op->state;
 
-    return p->mode == PAD_CONSTANT ? reorder_plan_windows(op, plan)
+    return p->mode == PAD_CONSTANT ? reorder_plan_windows(op, &p->reorder, plan)
                                    : axis_op_plan_windows(op, w, plan);
 }
 

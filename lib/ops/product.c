@@ -187,7 +187,7 @@ deconv_status product_plan_inverse(op *op)
     deconv_status status = DECONV_OK;
     gemm_shape s;
 
-    if (!op->is_weight[0]) {
+    if (!op->is_weight[0] && !p->to_a.kernel) {
         s = shape_of(p, p->m, p->k, p->n, &p->c, &bt, &p->a);
         TRY(gemm_plan(op->ctx, &s, p->c.size, &p->to_a));
     }

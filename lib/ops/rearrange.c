@@ -73,7 +73,7 @@ static signal_spread spread(const op *op, deconv_rule rule, uint32_t flags)
 static deconv_status plan_windows(op *op, const windows *w, void **plan)
 {
     (void)w;
-    return reorder_plan_windows(op, plan);
+    return reorder_plan_windows(op, op->state, plan);
 }
 
 static void release_windows(op *op, void *plan)

@@ -37,7 +37,7 @@ box reorder_needs(const op *op, const reorder *r, int output, const box *out, in
 /* op_class.apart and the like. An inverse over windows needs the plan that is made here. */
 bool reorder_apart(const op *op, const reorder *r, axes_apart *how);
 signal_spread reorder_spread(const op *op, const reorder *r);
-deconv_status reorder_plan_windows(op *op, void **plan);
+deconv_status reorder_plan_windows(op *op, const reorder *r, void **plan);
 void reorder_release_windows(void *plan);
 deconv_status reorder_inverse_windows(op *op, const reorder *r, const op_pass *pass);
 

@@ -23,10 +23,23 @@ static bool untouched(const op *op, const piece *p, int d)
            p->size[d] == op->out_shape[p->output].dim[d];
 }
 
+/* A Transpose of (N, G, C, H, W) that leaves pictures and positions where they are. */
+static bool moves_planes(const op *op, const reorder *r)
+{
+    const piece *p = &r->piece[0];
+
+    return op->in_shape[0].rank == 5 && r->count == 1 && p->axis[1] + p->axis[2] == 3 &&
+           untouched(op, p, 0) && untouched(op, p, 3) && untouched(op, p, 4) &&
+           shape_count(&op->in_shape[0]) == shape_count(&op->out_shape[0]);
+}
+
 bool reorder_apart(const op *op, const reorder *r, axes_apart *how)
 {
     int rank = op->in_shape[0].rank;
 
+    *how = (axes_apart){.same = {true, true}};
+    if (moves_planes(op, r))
+        return true;
     if (rank != 3 && rank != 4)
         return false;
     *how = (axes_apart){.turned = rank == 4 && r->piece[0].axis[2] == 3};
@@ -46,12 +59,14 @@ signal_spread reorder_spread(const op *op, const reorder *r)
                                                                                        : ANYWHERE;
 }
 
-deconv_status reorder_plan_windows(op *op, void **plan)
+deconv_status reorder_plan_windows(op *op, const reorder *r, void **plan)
 {
     kernel *k = NULL;
     deconv_status status = DECONV_OK;
 
     *plan = NULL;
+    if (moves_planes(op, r))
+        goto done;
     TRY(kernel_create(op->ctx, "apart.cl", "", "piece_inverse", &k));
     *plan = k;
 done:
@@ -86,12 +101,31 @@ static piece_shape describe(const op *op, const piece *p, const windows *w)
     return s;
 }
 
+/* Channels of windows go where those of whole maps go. */
+static deconv_status copy_planes(const op *op, const reorder *r, const op_pass *pass)
+{
+    const tensor *from = pass->signal_out[0], *to = pass->signal_in[0];
+    int64_t to_step[DECONV_MAX_RANK];
+    copy_box b = {.rank = from->shape.rank}, merged;
+
+    dense_steps(&from->shape, b.from_step);
+    dense_steps(&to->shape, to_step);
+    for (int d = 0; d < b.rank; d++) {
+        b.size[d] = from->shape.dim[d];
+        b.to_step[d] = to_step[r->piece[0].axis[d]];
+    }
+    merged = copy_box_merge(&b);
+    return strided_copy(op->ctx, r->copy, &merged, from->data, to->data);
+}
+
 deconv_status reorder_inverse_windows(op *op, const reorder *r, const op_pass *pass)
 {
     const windows *w = pass->windows;
     kernel *k = w->plan;
     deconv_status status = DECONV_OK;
 
+    if (moves_planes(op, r) && pass->signal_out[0] && pass->signal_in[0])
+        return copy_planes(op, r, pass);
     for (int n = 0; n < op->n_in; n++) {
         bool written = false;
 

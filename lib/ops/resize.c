@@ -34,10 +34,11 @@ typedef struct sampling {
 } sampling;
 
 /* One axis: `scale` as given, or out / in with `exact` set, where positions are computed from the
- * two sizes without rounding the quotient first. */
+ * two sizes without rounding the quotient first. `width` is the output's size before it was
+ * rounded down: 10.5 for 7 x 1.5. */
 typedef struct resize_axis {
     int64_t in, out;
-    double scale;
+    double scale, width;
     bool exact;
 } resize_axis;
 
@@ -45,36 +46,38 @@ enum { RESIZE_MODES = 11, RESIZE_FIRST = 10 }; /* opsets */
 
 /* ---- Weights ---- */
 
-static double divide_by_scale(const sampling *s, const resize_axis *a, double position)
+static double divide_by_scale(const resize_axis *a, double position)
 {
     double quotient = a->exact ? position * (double)a->in / (double)a->out : position / a->scale;
+    float rounded = (float)quotient;
 
     /* A scale is a float: 6 / 1.2f is 4.9999998, and the pixel meant is 5. Exporters and ONNX
-     * Runtime divide in float, where it is 5. */
-    return s->mode == MODE_NEAREST && !a->exact ? (double)(float)quotient : quotient;
+     * Runtime divide in float, where it is 5. Halves are pixels of grids that subtract 0.5. */
+    return !a->exact && 2.0f * rounded == floorf(2.0f * rounded) ? (double)rounded : quotient;
 }
 
 /* The input position that output position `j` looks at. */
 static double source_position(const sampling *s, const resize_axis *a, int64_t j)
 {
     double in = (double)a->in, out = (double)a->out, x = (double)j;
-    double width = a->exact ? out : a->scale * in; /* before it was rounded down */
 
     switch (s->grid) {
     case GRID_ASYMMETRIC:
-        return divide_by_scale(s, a, x);
+        return divide_by_scale(a, x);
     case GRID_ALIGN_CORNERS:
-        return j == 0 ? 0.0 : x * (in - 1.0) / (width - 1.0);
+        /* By the fractional width, as ONNX's node tests have it (onnx/onnx#2462). ONNX Runtime
+         * takes the size rounded down, and so do the frameworks that networks come from. */
+        return j == 0 ? 0.0 : x * (in - 1.0) / (a->width - 1.0);
     case GRID_TF_HALF_PIXEL_FOR_NN:
-        return divide_by_scale(s, a, x + 0.5);
+        return divide_by_scale(a, x + 0.5);
     case GRID_PYTORCH_HALF_PIXEL:
-        return a->out == 1 ? 0.0 : divide_by_scale(s, a, x + 0.5) - 0.5;
+        return a->out == 1 ? 0.0 : divide_by_scale(a, x + 0.5) - 0.5;
     case GRID_HALF_PIXEL_SYMMETRIC:
-        return divide_by_scale(s, a, x + 0.5 - out / 2.0) + in / 2.0 - 0.5;
+        return divide_by_scale(a, x + 0.5 - out / 2.0) + in / 2.0 - 0.5;
     case GRID_HALF_PIXEL:
         break;
     }
-    return divide_by_scale(s, a, x + 0.5) - 0.5;
+    return divide_by_scale(a, x + 0.5) - 0.5;
 }
 
 static int64_t clamp_index(double index, int64_t n)
@@ -265,18 +268,19 @@ done:
 
 static deconv_status axis_from_scale(const op *op, int axis, float scale, resize_axis *a)
 {
-    /* In float, as ONNX Runtime multiplies: 10 x 0.7f is 7, not 6. */
-    float size = floorf((float)a->in * scale);
+    /* In float, as ONNX Runtime multiplies: 10 x 0.7f is 7, not 6.9999999. */
+    float width = (float)a->in * scale;
     deconv_status status = DECONV_OK;
 
-    if (!(scale > 0.0f) || !(size >= 1.0f) || size > (float)INT32_MAX)
+    if (!(scale > 0.0f) || !(width >= 1.0f) || width > (float)INT32_MAX)
         OP_FAIL(op, DECONV_ERROR_INVALID, "dimension %d (size %lld) cannot be scaled by %g", axis,
                 (long long)a->in, (double)scale);
     if (scale < 1.0f && op->opset < RESIZE_FIRST)
         OP_FAIL(op, DECONV_ERROR_INVALID, "Upsample: scale %g of dimension %d is below 1",
                 (double)scale, axis);
     a->scale = (double)scale;
-    a->out = (int64_t)size;
+    a->width = (double)width;
+    a->out = (int64_t)floorf(width);
 done:
     return status;
 }
@@ -296,8 +300,10 @@ static void keep_aspect(bool smallest, const int *list, size_t count, resize_axi
 
         /* The axis that sets the scale keeps its exact sizes. */
         a->exact = a->scale == scale;
-        if (!a->exact)
-            a->out = (int64_t)(scale * (double)a->in + 0.5);
+        if (!a->exact) {
+            a->width = scale * (double)a->in;
+            a->out = (int64_t)(a->width + 0.5);
+        }
         a->scale = scale;
     }
 }
@@ -317,6 +323,7 @@ static deconv_status axes_from_sizes(const op *op, const int64_t *sizes, const i
             OP_FAIL(op, DECONV_ERROR_INVALID, "dimension %d cannot be resized to %lld", list[i],
                     (long long)sizes[i]);
         a->out = sizes[i];
+        a->width = (double)a->out;
         a->scale = (double)a->out / (double)a->in;
     }
     if (policy != 0 && count > 0)
@@ -338,7 +345,7 @@ static deconv_status read_axes(const op *op, resize_axis *axis, shape *out)
     deconv_status status;
 
     for (int d = 0; d < in->rank; d++)
-        axis[d] = (resize_axis){in->dim[d], in->dim[d], 1.0, true};
+        axis[d] = (resize_axis){in->dim[d], in->dim[d], 1.0, (double)in->dim[d], true};
     TRY(read_resized_axes(op, list, &count));
     TRY(param_floats(op, "scales", modern ? 2 : 1, &scales, &n_scales));
     TRY(param_ints(op, "sizes", modern ? 3 : -1, &sizes, &n_sizes));

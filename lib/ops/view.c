@@ -328,6 +328,13 @@ done:
     return status;
 }
 
+/* Height and width are the same on both sides, whatever becomes of the channels. */
+static bool keeps_positions(const shape *x, const shape *y)
+{
+    return x->rank > 3 && y->rank > 3 && x->dim[x->rank - 2] == y->dim[y->rank - 2] &&
+           x->dim[x->rank - 1] == y->dim[y->rank - 1];
+}
+
 /* Items one after the other on both sides. */
 static bool view_frame(const op *op, deconv_rule rule, uint32_t flags, const window_frame *out,
                        window_frame *in)
@@ -336,8 +343,9 @@ static bool view_frame(const op *op, deconv_rule rule, uint32_t flags, const win
 
     (void)rule;
     (void)flags;
-    *in = frame_whole(x);
-    return frame_is_whole(out) && x->rank > 0 && y->rank > 0 && x->dim[0] == y->dim[0];
+    *in = frame_is_whole(out) ? frame_whole(x) : *out;
+    return (frame_is_whole(out) || keeps_positions(x, y)) && x->rank > 0 && y->rank > 0 &&
+           x->dim[0] == y->dim[0];
 }
 
 /* ---- Tables ---- */

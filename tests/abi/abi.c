@@ -42,7 +42,7 @@ PIN(deconv_trace_options, 40);
 PIN(deconv_seed, 32);
 PIN(deconv_projection_info, 48);
 PIN(deconv_project_options, 24);
-PIN(deconv_plan_info, 56);
+PIN(deconv_plan_info, 72);
 PIN(deconv_plan_candidate, 40);
 PIN(deconv_tune_options, 24);
 PIN(deconv_tune_summary, 32);
@@ -59,7 +59,7 @@ PIN_LAST(deconv_attr, string, 40);
 PIN_LAST(deconv_layer_info, op_type, 80);
 PIN_LAST(deconv_trace_options, last_count, 32);
 PIN_LAST(deconv_projection_info, died_at, 40);
-PIN_LAST(deconv_plan_info, algorithm, 48);
+PIN_LAST(deconv_plan_info, approximate_cost, 64);
 PIN_LAST(deconv_plan_candidate, reason, 32);
 PIN_LAST(deconv_tune_options, limit_seconds, 16);
 PIN_LAST(deconv_tune_summary, path, 24);
@@ -283,6 +283,8 @@ static void plan_and_tune(deconv_ctx *ctx, deconv_net *net)
         CHECK(info.direction == (i % 2 ? DECONV_INVERSE : DECONV_FORWARD));
         CHECK(info.work > 0 && info.share > 0 && info.candidate_count > 0);
         CHECK(info.microseconds == 0);
+        CHECK((info.approximate != NULL) == (info.approximate_cost > 0));
+        CHECK(!info.approximate || info.direction == DECONV_FORWARD);
         shares[info.direction] += info.share;
         for (uint32_t c = 0; c < info.candidate_count; c++) {
             CHECK(deconv_plan_candidate_get(plan, i, c, &candidate) == DECONV_OK);

@@ -91,6 +91,27 @@ def tune_and_look(command, network):
     return pathlib.Path(result["file"])
 
 
+def look_at_fast(command, network, picture, folder):
+    """What the plan says of run --fast: results differ from the first layer on that it names."""
+    differs = False
+    plan = command.json("info", "--plan", network)["plan"]
+    text = command.run("info", "--plan", network)[1]
+    named = [entry for entry in plan if "fast" in entry]
+    check(all(e["direction"] == "forward" and e["fast"] != e["algorithm"] and 0 < e["fast_cost"] < 1
+              for e in named), "run --fast takes what is expected to be faster, forward only")
+    check(text.count("    run --fast: ") == len(named), "and the plan as text names as many")
+    for entry in plan:
+        if entry["direction"] == "inverse":
+            continue
+        differs = differs or "fast" in entry
+        files = folder / "exact.npy", folder / "fast.npy"
+        for file, fast in zip(files, ([], ["--fast"])):
+            command.run("run", network, picture, "--layer", entry["layer"], "--raw", file, *fast)
+        same = files[0].read_bytes() == files[1].read_bytes()
+        check(same != differs, f"{entry['layer']}: run --fast {'differs' if differs else 'is exact'}")
+    return named
+
+
 def check_file_problems(command, network, picture, file):
     good = file.read_text()
     _, classes, _ = command.run("run", network, picture)
@@ -126,6 +147,8 @@ def main():
         home = pathlib.Path(folder)
         warm(home)
         command = Command(deconv, home)
+        named = look_at_fast(command, network, picture, home)
+        check(named or os.environ.get("DECONV_DEVICE") != "cpu", "on a CPU that is somewhere")
         file = tune_and_look(command, network)
         check_file_problems(command, network, picture, file)
         tune_at_once(command, network, file)

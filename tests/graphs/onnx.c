@@ -1,4 +1,4 @@
-/* Writes a random network as an ONNX file of opset 13. */
+/* Writes a random network as an ONNX file, of opset 13 unless an operator asks for another. */
 #include "onnx_build.h"
 
 #include "graphs.h"
@@ -12,11 +12,12 @@ typedef struct moved {
 } moved;
 
 static const moved moved_attrs[] = {
-    {"Slice", "starts", 1},   {"Slice", "ends", 2},    {"Slice", "axes", 3},
-    {"Slice", "steps", 4},    {"Pad", "pads", 1},      {"Pad", "constant_value", 2},
-    {"Split", "split", 1},    {"Resize", "scales", 2}, {"Clip", "min", 1},
-    {"Clip", "max", 2},       {"Resize", "sizes", 3},  {"Tile", "repeats", 1},
-    {"Gather", "indices", 1},
+    {"Slice", "starts", 1},   {"Slice", "ends", 2},      {"Slice", "axes", 3},
+    {"Slice", "steps", 4},    {"Pad", "pads", 1},        {"Pad", "constant_value", 2},
+    {"Split", "split", 1},    {"Resize", "scales", 2},   {"Clip", "min", 1},
+    {"Clip", "max", 2},       {"Resize", "sizes", 3},    {"Tile", "repeats", 1},
+    {"Gather", "indices", 1}, {"Upsample", "scales", 1}, {"Expand", "shape", 1},
+    {"Reshape", "shape", 1},  {"Squeeze", "axes", 1},    {"Unsqueeze", "axes", 1},
 };
 
 static int moved_input(const ref_problem *p, const ref_attr *a)
@@ -137,6 +138,15 @@ static void write_node(build *b, const random_net *g, int index)
     }
 }
 
+/* 13, or that of the first operator whose line has another. */
+static int opset_of(const random_net *g)
+{
+    for (int i = 0; i < g->n_node; i++)
+        if (g->node[i].problem.opset != 13)
+            return g->node[i].problem.opset;
+    return 13;
+}
+
 void net_write(const random_net *g, const char *path)
 {
     build *b = malloc(sizeof *b);
@@ -147,6 +157,7 @@ void net_write(const random_net *g, const char *path)
 
     assert_non_null(b);
     build_start(b);
+    b->opset.version = opset_of(g);
     memcpy(dim, g->value[0].dim, sizeof dim);
     if (g->seed % 2)
         dim[0] = 0;

@@ -1,25 +1,41 @@
-/* Resize and Upsample: every output element is a product, over the dimensions, of nearest or linear
- * interpolation. */
+/* Resize and Upsample: every output element is a product, over the dimensions, of interpolations:
+ * nearest, linear or cubic (Keys 1981). */
 #include "reference.h"
 
 #include <math.h>
 #include <string.h>
 
-/* How one dimension is resized. */
+/* How one dimension is resized. `width` is the output's size before it was rounded down. */
 typedef struct resizing {
     int64_t in, out;
-    double scale;
+    double scale, width;
 } resizing;
 
-/* The two input positions that an output position lies between, and their weights. */
+enum { MOST_TAPS = 32 };
+
+/* The input positions that an output position is interpolated from, and their weights. */
 typedef struct taps {
-    int64_t at[2];
-    double weight[2];
+    int count;
+    int64_t at[MOST_TAPS];
+    double weight[MOST_TAPS];
 } taps;
 
-static bool upsample(const ref_case *c)
+static bool early(const ref_case *c)
 {
-    return c->op == &ref_upsample;
+    return c->op == &ref_upsample || c->problem->opset < 11;
+}
+
+static bool has_mode(const ref_case *c, const char *mode)
+{
+    return strcmp(ref_string(c->problem, "mode", "nearest"), mode) == 0;
+}
+
+/* Scales are float32: 6 / 1.2f is 4.9999998 and 10 * 0.7f is 6.9999999, which mean 5 and 7. */
+static double meant(double x)
+{
+    double half = floor(2 * x + 0.5) / 2;
+
+    return fabs(x - half) < 1e-5 ? half : x;
 }
 
 static bool read_sizes(ref_case *c, resizing *r)
@@ -31,7 +47,7 @@ static bool read_sizes(ref_case *c, resizing *r)
     int count = axes ? axes->count : x->rank;
 
     for (int d = 0; d < x->rank; d++)
-        r[d] = (resizing){.in = x->dim[d], .out = x->dim[d], .scale = 1};
+        r[d] = (resizing){x->dim[d], x->dim[d], 1, (double)x->dim[d]};
     if (!scales == !sizes || (scales ? scales : sizes)->count != count)
         return ref_error(c, "one of scales and sizes must be given, with %d numbers", count);
     if (scales ? scales->type != REF_FLOATS : sizes->type != REF_INTS)
@@ -42,7 +58,8 @@ static bool read_sizes(ref_case *c, resizing *r)
         if (d < 0)
             return ref_error(c, "axes is out of range");
         r[d].scale = scales ? scales->floats[i] : (double)sizes->ints[i] / (double)r[d].in;
-        r[d].out = scales ? (int64_t)floor((double)r[d].in * r[d].scale) : sizes->ints[i];
+        r[d].width = scales ? meant((double)r[d].in * r[d].scale) : (double)sizes->ints[i];
+        r[d].out = (int64_t)floor(r[d].width);
     }
     return true;
 }
@@ -60,29 +77,31 @@ static bool shape(ref_case *c)
     return true;
 }
 
-static double coordinate(const ref_case *c, const resizing *r, int64_t x)
+static double coordinate(const ref_case *c, const resizing *r, double x)
 {
-    bool early = upsample(c) || c->problem->opset < 11;
-    const char *mode = early
+    const char *mode = early(c)
                            ? "asymmetric"
                            : ref_string(c->problem, "coordinate_transformation_mode", "half_pixel");
 
     if (r->in == r->out && r->scale == 1)
-        return (double)x;
+        return x;
     if (!strcmp(mode, "asymmetric"))
-        return (double)x / r->scale;
+        return x / r->scale;
     if (!strcmp(mode, "align_corners"))
-        return r->out > 1 ? (double)(x * (r->in - 1)) / (double)(r->out - 1) : 0;
+        return x > 0 ? x * (double)(r->in - 1) / (r->width - 1) : 0;
+    if (!strcmp(mode, "tf_half_pixel_for_nn"))
+        return (x + 0.5) / r->scale;
     if (!strcmp(mode, "pytorch_half_pixel") && r->out == 1)
         return 0;
-    return ((double)x + 0.5) / r->scale - 0.5;
+    if (!strcmp(mode, "half_pixel_symmetric"))
+        return (double)r->in / 2 * (1 - (double)r->out / r->width) + (x + 0.5) / r->scale - 0.5;
+    return (x + 0.5) / r->scale - 0.5;
 }
 
-static double round_to(const ref_case *c, double x)
+static double round_to(const ref_case *c, const resizing *r, double x)
 {
-    bool early = upsample(c) || c->problem->opset < 11;
-    const char *mode =
-        early ? "floor" : ref_string(c->problem, "nearest_mode", "round_prefer_floor");
+    const char *mode = early(c) ? r->scale < 1 ? "ceil" : "floor"
+                                : ref_string(c->problem, "nearest_mode", "round_prefer_floor");
 
     if (!strcmp(mode, "floor"))
         return floor(x);
@@ -96,14 +115,41 @@ static int64_t clamp(double x, int64_t n)
     return x < 0 ? 0 : x > (double)(n - 1) ? n - 1 : (int64_t)x;
 }
 
+static double kernel(const ref_case *c, double x)
+{
+    double a = ref_float(c->problem, "cubic_coeff_a", -0.75);
+
+    x = fabs(x);
+    if (has_mode(c, "linear"))
+        return x < 1 ? 1 - x : 0;
+    if (x < 1)
+        return (a + 2) * pow(x, 3) - (a + 3) * pow(x, 2) + 1;
+    return x < 2 ? a * pow(x, 3) - 5 * a * pow(x, 2) + 8 * a * x - 4 * a : 0;
+}
+
+/* Outside the input is its border, or nothing with exclude_outside. With antialias the kernel of
+ * a smaller output is as much wider. Weights add up to 1. */
 static taps taps_at(const ref_case *c, const resizing *r, int64_t p)
 {
-    double x = coordinate(c, r, p), low = floor(x);
+    double x = meant(coordinate(c, r, (double)p)), sum = 0;
+    double wide = ref_int(c->problem, "antialias", 0) && r->scale < 1 ? 1 / r->scale : 1;
+    bool exclude = ref_int(c->problem, "exclude_outside", 0);
+    taps t = {0};
 
-    if (strcmp(ref_string(c->problem, "mode", "nearest"), "nearest") == 0)
-        return (taps){.at = {clamp(round_to(c, x), r->in), 0}, .weight = {1, 0}};
-    return (taps){.at = {clamp(low, r->in), clamp(low + 1, r->in)},
-                  .weight = {1 - (x - low), x - low}};
+    if (has_mode(c, "nearest"))
+        return (taps){1, {clamp(round_to(c, r, x), r->in)}, {1}};
+    for (double at = ceil(x - 2 * wide); at <= x + 2 * wide && t.count < MOST_TAPS; at++) {
+        double weight = kernel(c, (at - x) / wide);
+
+        if (weight == 0 || (exclude && (at < 0 || at >= (double)r->in)))
+            continue;
+        t.at[t.count] = clamp(at, r->in);
+        t.weight[t.count++] = weight;
+        sum += weight;
+    }
+    for (int i = 0; i < t.count; i++)
+        t.weight[i] /= sum;
+    return t;
 }
 
 /* Neighbours whose weight is nothing but rounding error do not take part. */
@@ -118,17 +164,22 @@ static void terms(ref_case *c, ref_sink *sink)
 
     read_sizes(c, r);
     for (int64_t o = 0; o < c->out[0].count; o++) {
+        int64_t all = 1;
+
         ref_index(&c->out[0], o, index);
-        for (int d = 0; d < rank; d++)
+        for (int d = 0; d < rank; d++) {
             t[d] = taps_at(c, &r[d], index[d]);
-        for (int corner = 0; corner < 1 << rank; corner++) {
+            all *= t[d].count;
+        }
+        for (int64_t i = 0; i < all; i++) {
+            int64_t rest = i;
             double weight = 1;
 
-            for (int d = 0; d < rank; d++) {
-                from[d] = t[d].at[corner >> d & 1];
-                weight *= t[d].weight[corner >> d & 1];
+            for (int d = 0; d < rank; rest /= t[d++].count) {
+                from[d] = t[d].at[rest % t[d].count];
+                weight *= t[d].weight[rest % t[d].count];
             }
-            if (weight > no_weight)
+            if (fabs(weight) > no_weight)
                 sink->term(sink, 0, ref_flat(&c->in[0], from), 0, o, weight);
         }
     }

@@ -371,6 +371,8 @@ static int64_t padded_position(const char *mode, int64_t p, int64_t n)
         return p;
     if (!strcmp(mode, "edge"))
         return p < 0 ? 0 : n - 1;
+    if (!strcmp(mode, "wrap"))
+        return (p % n + n) % n;
     if (!strcmp(mode, "reflect") && n == 1)
         return 0;
     while (!strcmp(mode, "reflect") && (p < 0 || p >= n))
@@ -378,17 +380,22 @@ static int64_t padded_position(const char *mode, int64_t p, int64_t n)
     return !strcmp(mode, "reflect") ? p : -1;
 }
 
-/* Input element that output element o repeats; -1 for the constant. */
-static int64_t pad_source(const ref_case *c, const int64_t *before, int64_t o)
+/* Input element that output element o repeats; -1 for the constant. Negative pads crop first, and
+ * what is left is repeated. */
+static int64_t pad_source(const ref_case *c, const int64_t *before, const int64_t *after, int64_t o)
 {
     const char *mode = ref_string(c->problem, "mode", "constant");
     int64_t index[REF_MAX_RANK];
 
     ref_index(&c->out[0], o, index);
     for (int d = 0; d < c->in[0].rank; d++) {
-        index[d] = padded_position(mode, index[d] - before[d], c->in[0].dim[d]);
-        if (index[d] < 0)
+        int64_t crop = before[d] < 0 ? -before[d] : 0;
+        int64_t left = c->in[0].dim[d] - crop + (after[d] < 0 ? after[d] : 0);
+        int64_t p = padded_position(mode, index[d] - before[d] - crop, left);
+
+        if (p < 0)
             return -1;
+        index[d] = crop + p;
     }
     return ref_flat(&c->in[0], index);
 }
@@ -399,7 +406,7 @@ static void pad_terms(ref_case *c, ref_sink *sink)
 
     pad_read(c, before, after);
     for (int64_t o = 0; o < c->out[0].count; o++) {
-        int64_t i = pad_source(c, before, o);
+        int64_t i = pad_source(c, before, after, o);
 
         if (i >= 0)
             sink->term(sink, 0, i, 0, o, 1);
@@ -414,7 +421,7 @@ static void pad_offset(ref_case *c)
 
     pad_read(c, before, after);
     for (int64_t o = 0; o < c->out[0].count; o++)
-        if (pad_source(c, before, o) < 0)
+        if (pad_source(c, before, after, o) < 0)
             c->out[0].at[o] += value;
 }
 

@@ -179,6 +179,30 @@ static void kinds_differ(void **state)
     close_buffers(&n);
 }
 
+/* The way back over another stride is another set of phases of the same numbers: another copy. */
+static void phases_differ(void **state)
+{
+    static const char variable[] = "DECONV_CONV_ALGORITHM";
+    static const char *const names[] = {"blocked", "implicit", "im2col"};
+    const char *before = getenv(variable);
+    char *kept = before ? strdup(before) : NULL;
+    fixture *f = *state;
+    network n;
+
+    for (int i = 0; i < 3; i++) {
+        setenv(variable, names[i], 1);
+        open_buffers(&n, f->ctx);
+        for (int stride = 1; stride <= 3; stride++)
+            check(&n, task_of(CONV_ADJOINT, 16, 40, stride), stride);
+        close_buffers(&n);
+    }
+    if (kept)
+        setenv(variable, kept, 1);
+    else
+        unsetenv(variable);
+    free(kept);
+}
+
 /* Weights that come with each run are packed in each run. */
 static void weights_of_a_run(void **state)
 {
@@ -208,6 +232,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(plans_share, set_up, tear_down),
         cmocka_unit_test_setup_teardown(kinds_differ, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(phases_differ, set_up, tear_down),
         cmocka_unit_test_setup_teardown(weights_of_a_run, set_up, tear_down),
     };
 

@@ -19,6 +19,7 @@ typedef struct job {
     char path[512];
     float input[BATCH * INPUT];
     result found;
+    const result *should; /* for work that compares */
 
     /* For work on objects that stay. */
     deconv_net *net;
@@ -112,6 +113,12 @@ static void build_network(build *b)
 
 /* ---- What is done with it ---- */
 
+static void expect_same(const result *is, const result *should)
+{
+    assert_true(should->activation > 0);
+    assert_memory_equal(is, should, sizeof *is);
+}
+
 static deconv_status read_result(deconv_tensor *projections, const deconv_projection_info *infos,
                                  result *to)
 {
@@ -130,13 +137,11 @@ static deconv_status project(job *j)
     return status == DECONV_OK ? read_result(j->projections, infos, &j->found) : status;
 }
 
-static deconv_status make_objects(deconv_ctx *ctx, job *j)
+static deconv_status make_traces(deconv_ctx *ctx, job *j)
 {
     static const int64_t batch_dims[] = {BATCH, 3, SIDE, SIDE}, seed_dims[] = {2, 3, SIDE, SIDE};
-    deconv_status status = deconv_net_open(ctx, j->path, NULL, &j->net);
+    deconv_status status = deconv_net_find(j->net, "rr", &j->layer);
 
-    if (status == DECONV_OK)
-        status = deconv_net_find(j->net, "rr", &j->layer);
     if (status == DECONV_OK)
         status = deconv_trace_create(j->net, BATCH, NULL, &j->trace);
     if (status == DECONV_OK)
@@ -146,6 +151,13 @@ static deconv_status make_objects(deconv_ctx *ctx, job *j)
     if (status == DECONV_OK)
         status = deconv_tensor_create(ctx, seed_dims, 4, &j->projections);
     return status;
+}
+
+static deconv_status make_objects(deconv_ctx *ctx, job *j)
+{
+    deconv_status status = deconv_net_open(ctx, j->path, NULL, &j->net);
+
+    return status == DECONV_OK ? make_traces(ctx, j) : status;
 }
 
 static void destroy_objects(job *j)
@@ -194,6 +206,32 @@ static deconv_status from_file_to_projection(deconv_ctx *ctx, void *user)
     return status;
 }
 
+/* The same; where it fails, a second time with what is there. That one must do all of it, and leave
+ * nothing behind either. */
+static deconv_status twice(deconv_ctx *ctx, void *user)
+{
+    job *j = user;
+    deconv_status status = make_objects(ctx, j);
+
+    if (status == DECONV_OK)
+        status = run(j);
+    if (status == DECONV_OK)
+        status = project(j);
+    if (status != DECONV_OK && j->net) {
+        deconv_net *net = j->net;
+
+        j->net = NULL;
+        destroy_objects(j);
+        j->net = net;
+        memset(&j->found, 0, sizeof j->found);
+        if (make_traces(ctx, j) != DECONV_OK || run(j) != DECONV_OK || project(j) != DECONV_OK)
+            fail_msg("a second time: %s", deconv_ctx_message(ctx));
+        expect_same(&j->found, j->should);
+    }
+    destroy_objects(j);
+    return status;
+}
+
 static deconv_status another_projection(deconv_ctx *ctx, void *user)
 {
     job *j = user;
@@ -223,12 +261,6 @@ static job *open_job(fixture *f)
     return j;
 }
 
-static void expect_same(const result *is, const result *should)
-{
-    assert_true(should->activation > 0);
-    assert_memory_equal(is, should, sizeof *is);
-}
-
 /* Work on a warm context: every refused request must fail the call. */
 static void opening_to_projecting(void **state)
 {
@@ -250,6 +282,28 @@ static void opening_to_projecting(void **state)
     print_message("%ld allocations refused\n", refused);
     assert_true(refused > 300);
     expect_same(&j->found, &first);
+    deconv_ctx_destroy(ctx);
+    assert_int_equal(h.live, 0);
+    free(j);
+}
+
+static void a_second_time(void **state)
+{
+    heap h = {.countdown = -1};
+    deconv_ctx *ctx = heap_context(&h, "");
+    job *j = open_job(*state);
+    char why[512] = "";
+    result first;
+    long refused;
+
+    assert_non_null(ctx);
+    assert_int_equal(from_file_to_projection(ctx, j), DECONV_OK);
+    first = j->found;
+    j->should = &first;
+    refused = starve(ctx, &h, twice, j, why, sizeof why);
+    if (refused < 0)
+        fail_msg("%s", why);
+    assert_true(refused > 300);
     deconv_ctx_destroy(ctx);
     assert_int_equal(h.live, 0);
     free(j);
@@ -411,6 +465,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(opening_to_projecting, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_second_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(too_large_layers_are_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(objects_survive, set_up, tear_down),
         cmocka_unit_test_setup_teardown(cold_contexts, set_up, tear_down),
