@@ -296,7 +296,7 @@ __kernel void conv_pointwise(__global const float *restrict src, __global const 
     const size_t to =
         s.dst_from + (size_t)image * s.dst_image + (size_t)group * s.dst_channels * s.dst_plane;
     const int run = clamp(PANEL / (TILE * s.src_channels), 1, MOST_TILES);
-    const int last_waits = s.src_channels > CHANNELS, items = last_waits ? WAITING : s.items;
+    const int sums_wait = s.src_channels > CHANNELS, items = sums_wait ? WAITING : s.items;
     VEC panel[PANEL / LANES], waiting[WAITING * KC * MOST_VECTORS];
     pointwise_tile tiles[MOST_TILES];
     pointwise_work work;
@@ -315,18 +315,17 @@ __kernel void conv_pointwise(__global const float *restrict src, __global const 
             const int last = min(first + items, item_to);
 
             for (int c = 0; c < s.src_channels; c += CHANNELS) {
-                const int fill = first == item_from || last_waits;
+                const int fill = first == item_from || sums_wait;
 
 #if SIDES == GATHER
                 if (fill)
                     gather_panel(&s, work.src, c, tiles, count, panel);
 #endif
                 for (int item = first; item < last; item++) {
+                    const int copy = SIDES == GATHER ? 0 : fill && item == first;
                     VEC *values = panel;
 
                     for (int t = 0; t < count; t++) {
-                        const int copy = fill && item == first && SIDES != GATHER;
-
                         if (tiles[t].vectors == 2)
                             add_2(&s, &work, &tiles[t], item, item - first, c, copy, values);
                         else
