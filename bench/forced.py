@@ -18,7 +18,7 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-ALGORITHMS = ("blocked", "planar", "few", "depthwise", "implicit", "im2col", "direct", "winograd")
+ALGORITHMS = ("blocked", "planar", "pointwise", "few", "depthwise", "implicit", "im2col", "direct", "winograd")
 CLASS = "bull mastiff"  # SqueezeNet's, of dog_and_cat
 
 

@@ -8,9 +8,9 @@
 
 /* Where costs tie, the first one serves. `direct` takes everything. */
 static const conv_algorithm *const algorithms[] = {
-    &conv_algorithm_blocked,   &conv_algorithm_planar,   &conv_algorithm_few,
-    &conv_algorithm_depthwise, &conv_algorithm_implicit, &conv_algorithm_im2col,
-    &conv_algorithm_winograd,  &conv_algorithm_direct,
+    &conv_algorithm_blocked, &conv_algorithm_planar,    &conv_algorithm_pointwise,
+    &conv_algorithm_few,     &conv_algorithm_depthwise, &conv_algorithm_implicit,
+    &conv_algorithm_im2col,  &conv_algorithm_winograd,  &conv_algorithm_direct,
 };
 
 enum { ALGORITHMS = sizeof algorithms / sizeof algorithms[0] };

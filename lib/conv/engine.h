@@ -95,7 +95,7 @@ enum {
 };
 
 extern const conv_algorithm conv_algorithm_blocked, conv_algorithm_planar, conv_algorithm_few,
-    conv_algorithm_depthwise, conv_algorithm_direct;
+    conv_algorithm_pointwise, conv_algorithm_depthwise, conv_algorithm_direct;
 extern const conv_algorithm conv_algorithm_implicit, conv_algorithm_im2col, conv_algorithm_winograd;
 
 /* ---- For the operators ---- */

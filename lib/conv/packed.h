@@ -17,7 +17,7 @@ struct packed {
 };
 
 /* What packed layouts are told apart by: the kernel that packs, and all that it goes by. */
-enum { PACKED_BLOCKED, PACKED_IMPLICIT, PACKED_IM2COL, PACKED_WINOGRAD };
+enum { PACKED_BLOCKED, PACKED_IMPLICIT, PACKED_IM2COL, PACKED_WINOGRAD, PACKED_POINTWISE };
 
 /* A phase as its kernel packs it. */
 typedef struct packed_phase {

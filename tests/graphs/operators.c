@@ -81,6 +81,10 @@ static const fixture fixtures[] = {
     {"nearly_whole", 2, "Resize", "scales=1.0,1.0,1.0,1.6 mode=linear"},
     {"nearly_whole", 2, "Tile", "repeats=1,1,2,1"},
     {"nearly_whole", 2, "Slice", "starts=1 ends=14 axes=3"},
+    {"residual", 2, NULL, "first Relu"},
+    {"residual", 2, NULL, "second"},
+    {"residual", 2, NULL, "both Relu"},
+    {"residual", 1, NULL, "second Relu"},
     {"concat", 2, NULL, "axis=2"},
     {"concat", 2, NULL, "axis=3"},
     {"concat", 1, NULL, "axis=2"},
@@ -119,6 +123,18 @@ static int conv(random_net *g, int from, int stride)
 static int join(random_net *g, int a, int b, const char *axis)
 {
     return a < 0 || b < 0 ? -1 : net_add(g, "Concat", 2, (const int[]){a, b}, axis);
+}
+
+/* A convolution without a Relu as the first or second operand of an Add, beside what it read or
+ * beside another. */
+static int residual(random_net *g, int from, const char *rest)
+{
+    const char *text = g->dims == 1 ? "w=8,8,3 b=8 pads=1,1" : "w=8,8,3,3 b=8 pads=1,1,1,1";
+    const int operand[] = {strstr(rest, "second") ? from : one(g, "Conv", from, text),
+                           strstr(rest, "first") ? from : one(g, "Conv", from, text)};
+    int sum = operand[0] < 0 || operand[1] < 0 ? -1 : net_add(g, "Add", 2, operand, "");
+
+    return strstr(rest, "Relu") ? one(g, "Relu", sum, "") : sum;
 }
 
 /* Both parts are wanted, each behind a convolution of its own. */
@@ -216,6 +232,8 @@ static bool make(random_net *g, const fixture *f, uint64_t seed)
         at = join(g, at, conv(g, at, 1), f->rest);
     else if (strcmp(f->name, "split") == 0)
         at = split(g, at, f->rest);
+    else if (strcmp(f->name, "residual") == 0)
+        at = residual(g, at, f->rest);
     else if (strcmp(f->name, "expand") == 0)
         at = expand(g, at, f->rest);
     else if (strcmp(f->name, "shuffle") == 0)
@@ -239,12 +257,13 @@ static const char *cut_type(const fixture *f)
                        strcmp(f->name, "nearly_whole") == 0
                    ? NULL
                    : f->type;
-    return strcmp(f->name, "concat") == 0    ? "Concat"
-           : strcmp(f->name, "split") == 0   ? "Split"
-           : strcmp(f->name, "expand") == 0  ? "Expand"
-           : strcmp(f->name, "squeeze") == 0 ? "Conv"
-           : strcmp(f->name, "shuffle") == 0 ? strstr(f->rest, "Relu") ? NULL : "Transpose"
-                                             : "Resize";
+    return strcmp(f->name, "concat") == 0     ? "Concat"
+           : strcmp(f->name, "residual") == 0 ? "Add"
+           : strcmp(f->name, "split") == 0    ? "Split"
+           : strcmp(f->name, "expand") == 0   ? "Expand"
+           : strcmp(f->name, "squeeze") == 0  ? "Conv"
+           : strcmp(f->name, "shuffle") == 0  ? strstr(f->rest, "Relu") ? NULL : "Transpose"
+                                              : "Resize";
 }
 
 int operators_check(deconv_ctx *ctx, const char *name, const char *path, bool print)

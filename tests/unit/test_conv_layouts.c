@@ -46,6 +46,16 @@ static const sizes problems[] = {
     {3, 20, 35, 1, 9, 10, {3, 3}, {1, 1}, {1, 1}, {0, 0}},
     {1, 40, 33, 1, 3, 21, {3, 3}, {1, 1}, {1, 1}, {2, 2}},
     {3, 64, 32, 2, 7, 6, {3, 3}, {1, 1}, {1, 1}, {1, 1}},
+    {2, 19, 23, 1, 7, 9, {1, 1}, {1, 1}, {1, 1}, {0, 0}},
+    {1, 400, 104, 1, 5, 7, {1, 1}, {1, 1}, {1, 1}, {0, 0}},
+    {2, 24, 14, 2, 6, 6, {1, 1}, {1, 1}, {1, 1}, {0, 0}},
+    {1, 40, 24, 1, 1, 3, {1, 1}, {1, 1}, {1, 1}, {0, 0}},
+    {2, 10, 9, 1, 17, 19, {1, 1}, {2, 2}, {1, 1}, {0, 0}},
+    {1, 12, 8, 1, 40, 37, {1, 1}, {2, 2}, {1, 1}, {0, 0}},
+    {1, 9, 13, 1, 6, 64, {1, 1}, {2, 2}, {1, 1}, {0, 0}},
+    {1, 410, 12, 1, 12, 14, {1, 1}, {2, 2}, {1, 1}, {0, 0}},
+    {1, 9, 7, 1, 16, 13, {1, 1}, {3, 2}, {1, 1}, {0, 0}},
+    {2, 3, 8, 1, 12, 11, {1, 1}, {2, 1}, {1, 1}, {0, 0}},
 };
 /* clang-format on */
 enum { PROBLEMS = sizeof problems / sizeof problems[0] };
@@ -367,6 +377,60 @@ static void layouts_and_epilogue(void **state)
     scratch_free(&shared);
 }
 
+/* ---- Orders of summation ---- */
+
+/* All that serve a task and name the same order give the same bits. */
+static void check_bits(const conv_task *task, const expectation *e, bool epilogue)
+{
+    const side out = result_of(&task->problem, task->direction);
+    const int64_t count = count_of(&out, 1);
+    const conv_algorithm *a;
+    float *first[CONV_ORDER_WINOGRAD + 1] = {NULL};
+    char text[256];
+
+    for (int i = 0; (a = conv_algorithm_at(i)); i++) {
+        const int order = a->order(task);
+        float *is;
+
+        if (conv_algorithm_refusal(a, task))
+            continue;
+        setenv("DECONV_CONV_ALGORITHM", a->name, 1);
+        is =
+            run(task, e->from, e->w, epilogue ? e->bias : NULL, epilogue ? e->add : NULL, epilogue);
+        if (!first[order])
+            first[order] = is;
+        else if (memcmp(first[order], is, (size_t)count * sizeof *is) != 0)
+            fail_msg("%s gives other bits than another algorithm of its order: %s", a->name,
+                     text_of(task, text, sizeof text));
+        if (first[order] != is)
+            free(is);
+    }
+    unsetenv("DECONV_CONV_ALGORITHM");
+    for (int i = 0; i <= CONV_ORDER_WINOGRAD; i++)
+        free(first[i]);
+}
+
+static void one_order_has_the_same_bits(void **state)
+{
+    scratch shared = {NULL};
+
+    (void)state;
+    for (int i = 0; i < PROBLEMS * 2; i++) {
+        conv_task task = {.ctx = ctx,
+                          .problem = problem_of(&problems[i / 2]),
+                          .direction = i % 2 ? CONV_ADJOINT : CONV_FORWARD,
+                          .scratch = &shared,
+                          .src_block = 1,
+                          .dst_block = 1};
+        expectation e = expect(&task.problem, task.direction);
+
+        check_bits(&task, &e, false);
+        check_bits(&task, &e, true);
+        forget(&e);
+    }
+    scratch_free(&shared);
+}
+
 /* ---- NaN ---- */
 
 /* A NaN reaches the channels it is a term of, through the rectification too, and never the lanes
@@ -505,6 +569,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(layouts_and_epilogue),
+        cmocka_unit_test(one_order_has_the_same_bits),
         cmocka_unit_test(not_a_number),
         cmocka_unit_test(windows_are_parts_of_the_whole),
     };
