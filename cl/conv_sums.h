@@ -30,10 +30,6 @@ static void store_rows(float8 *v, __global float *to, size_t apart, int there)
     }
 #endif
 
-/* Before a loop over few values: making code for vectors of them is a fifth of compiling the
- * kernel, and gains nothing. */
-#define SCALAR _Pragma("clang loop vectorize(disable)")
-
 /* Stores the sums of block `b` of an item: `there` channels of it exist, the first is `channel`.
  * What is not above `least`, 0 or minus infinity, becomes that: NaN stays, negative zero does not.
  */

@@ -10,6 +10,10 @@
 /* Taps that are worked out at a time; lib/conv/blocked.h has the same. */
 #define TAPS 32
 
+/* Before a loop over few values: making code for vectors of them is a fifth of compiling the
+ * kernel, and gains nothing. */
+#define SCALAR _Pragma("clang loop vectorize(disable)")
+
 /* Brings a cache line nearer. */
 #ifdef POCL_DEVICE_ADDRESS_BITS /* PoCL; Oclgrind 21.10 does not know the builtin */
 #define ASK_FOR(p) __builtin_prefetch(p)
@@ -162,10 +166,11 @@ static void find_taps(const blocked_shape *s, const tile_places *p, int first, t
     taps->inside = p->inside;
     if (!p->inside) {
         rows = missed_by(p->y, i * s->y.tap_step, s->src_h);
-        for (int k = 0; k < min(s->x.taps, TAPS); k++)
-            columns[k] = missed_by(p->x, k * s->x.tap_step, s->src_w);
+        SCALAR for (int k = 0; k < min(s->x.taps, TAPS); k++) columns[k] =
+            missed_by(p->x, k * s->x.tap_step, s->src_w);
     }
-    for (int tap = first; tap < last; tap++) {
+    SCALAR for (int tap = first; tap < last; tap++)
+    {
         const int down = i * s->y.tap_step, right = j * s->x.tap_step;
         int missed = 0;
 
@@ -189,7 +194,6 @@ static void find_taps(const blocked_shape *s, const tile_places *p, int first, t
  * border. */
 static void find_reads(const tile_places *p, const tile_taps *taps, int *at)
 {
-    for (int k = 0; k < taps->count; k++)
-        EACH(t, TILE)
-    at[k * TILE + t] = taps->missed[k] >> t & 1 ? -1 : p->from[t] + taps->shift[k];
+    SCALAR for (int k = 0; k < taps->count; k++) EACH(t, TILE) at[k * TILE + t] =
+        taps->missed[k] >> t & 1 ? -1 : p->from[t] + taps->shift[k];
 }

@@ -230,16 +230,17 @@ done:
 }
 
 /* Whether a tile's weights come from memory when their turn is: they are more than stays in a
- * core's cache beside the source, or maps are so small that they are needed only now and then. It
- * decides about time alone. */
+ * core's cache beside the source; or all of a run's are, and maps are so small that each is needed
+ * only now and then. It decides about time alone. */
 static bool weights_are_far(const blocked_plan *plan)
 {
     const blocked_shape *s = &plan->phase[0];
-    const int64_t floats = plan->weight_count[0] / s->items / s->groups;
+    const int64_t all = plan->weight_count[0], floats = all / s->items / s->groups;
     const int64_t positions = positions_of(&plan->task.problem, &s->y, &s->x);
 
     return plan->tiling.kb > 1 && plan->tiling.across > 1 &&
-           (floats > FAR_WEIGHTS || (floats > FAR_WEIGHTS / 4 && positions <= FEW_POSITIONS));
+           (floats > FAR_WEIGHTS ||
+            (floats > FAR_WEIGHTS / 4 && all > 4 * FAR_WEIGHTS && positions <= FEW_POSITIONS));
 }
 
 static deconv_status create_kernels(blocked_plan *plan)
