@@ -14,6 +14,7 @@
  *   TILE, KB  positions and blocks of channels: 6 x 2 sums on AVX2, 6 x 4 on AVX-512
  *   AHEAD     the next turn's weights are asked for, where they come from memory each time
  */
+#include "hints.h"
 #include "lanes.h"
 #include "transpose.h"
 #include "conv_shape.h"
@@ -50,9 +51,8 @@ static int find_terms(const blocked_shape *s, int blocks, int first, int *shift)
     return n;
 }
 
-/* Adds LANES channels of one tap to the sums of a tile where TAKEN: READ is channel l at position
- * t.
- */
+/* Adds LANES channels of one tap to the sums of the positions that are TAKEN; READ is channel l at
+ * position t. */
 #define MULTIPLY(READ, TAKEN)                                                                      \
     EACH(l, LANES)                                                                                 \
     {                                                                                              \
@@ -74,24 +74,20 @@ static int find_terms(const blocked_shape *s, int blocks, int first, int *shift)
     case 1 << (u):                                                                                 \
         MULTIPLY(from[t][along + l], t != (u))                                                     \
         break;
-#if TILE == 8
-#define WITHOUT_ONE                                                                                \
-    WITHOUT(0)                                                                                     \
-    WITHOUT(1)                                                                                     \
-    WITHOUT(2)                                                                                     \
-    WITHOUT(3)                                                                                     \
-    WITHOUT(4)                                                                                     \
-    WITHOUT(5)                                                                                     \
-    WITHOUT(6)                                                                                     \
-    WITHOUT(7)
-#else
-#define WITHOUT_ONE                                                                                \
+#define WITHOUT_ONE_OF_SIX                                                                         \
     WITHOUT(0)                                                                                     \
     WITHOUT(1)                                                                                     \
     WITHOUT(2)                                                                                     \
     WITHOUT(3)                                                                                     \
     WITHOUT(4)                                                                                     \
     WITHOUT(5)
+#if TILE == 8
+#define WITHOUT_ONE                                                                                \
+    WITHOUT_ONE_OF_SIX                                                                             \
+    WITHOUT(6)                                                                                     \
+    WITHOUT(7)
+#else
+#define WITHOUT_ONE WITHOUT_ONE_OF_SIX
 #endif
 
 /* Each tile of a turn asks for its part of the next turn's weights, a little with each term. (Where

@@ -5,6 +5,7 @@
  *
  *   LANES, TILE, KB  as in conv_blocked.cl; KB is 1
  */
+#include "hints.h"
 #include "lanes.h"
 #include "transpose.h"
 #include "conv_shape.h"
@@ -44,7 +45,8 @@ __kernel void conv_depthwise(__global const float *restrict src, __global const 
             for (int first = 0; first < all_taps; first += TAPS) {
                 if (taps.first != first || taps_of != tile) {
                     find_taps(&s, &here, first, &taps);
-                    find_reads(&here, &taps, at_border);
+                    if (!here.inside)
+                        find_reads(&here, &taps, at_border);
                 }
                 taps_of = tile;
                 for (int k = 0; k < taps.count; k++) {

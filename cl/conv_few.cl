@@ -8,6 +8,7 @@
  *   TILE      positions: CHANNELS * TILE sums are in registers
  *   CHANNELS  of dst, 1 to 4
  */
+#include "hints.h"
 #include "lanes.h"
 #include "conv_shape.h"
 #include "conv_tile.h"

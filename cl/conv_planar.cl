@@ -3,6 +3,7 @@
  *
  *   LANES, TILE, KB  as in conv_blocked.cl
  */
+#include "hints.h"
 #include "lanes.h"
 #include "transpose.h"
 #include "conv_shape.h"

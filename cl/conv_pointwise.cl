@@ -20,6 +20,7 @@
  *   KC          channels of dst in an item
  *   SIDES       ALIKE, GATHER: src is the larger side, SPREAD: dst is
  */
+#include "hints.h"
 #include "lanes.h"
 
 #if LANES == 16
@@ -31,9 +32,6 @@
 #define ALIKE  0
 #define GATHER 1
 #define SPREAD 2
-
-/* Before a loop over few values; as in conv_sums.h. */
-#define SCALAR _Pragma("clang loop vectorize(disable)")
 
 /* As lib/conv/pointwise.c has it, field for field. */
 typedef struct {
@@ -48,17 +46,6 @@ typedef struct {
     int relu;
     int weight_group, weight_dst, weight_src; /* steps through the ONNX weights */
 } pointwise_shape;
-
-/* Planes lie far apart, and no processor foresees that the next tile needs the next lines of all of
- * them: they are asked for, by their last position, while this one is computed. Oclgrind 21.10 does
- * not know the builtin. */
-#ifdef POCL_DEVICE_ADDRESS_BITS
-#define ASK_FOR(p)         __builtin_prefetch(p)
-#define ASK_FOR_WRITING(p) __builtin_prefetch(p, 1)
-#else
-#define ASK_FOR(p)
-#define ASK_FOR_WRITING(p)
-#endif
 
 /* Vectors of positions in a tile, and positions. */
 #define MOST_VECTORS 2
@@ -135,9 +122,12 @@ static void gather_panel(const pointwise_shape *s, __global const float *src, in
         gathered places[MOST_VECTORS];
 
         EACH(v, MOST_VECTORS) find_gathered(s, tiles[t].start[v], &places[v]);
-        for (int n = 0; n < channels; n++)
+        for (int n = 0; n < channels; n++) {
             EACH(v, MOST_VECTORS)
-        *panel++ = gather(&places[v], src + (size_t)n * s->src_plane);
+            {
+                *panel++ = gather(&places[v], src + (size_t)n * s->src_plane);
+            }
+        }
     }
 }
 #endif

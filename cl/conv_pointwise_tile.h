@@ -37,6 +37,8 @@ static void CAT(add_, VECTORS)(const pointwise_shape *s, const pointwise_work *w
         __global const float *from[VECTORS];
 
         EACH(v, VECTORS) from[v] = work->src + (size_t)c * s->src_plane + tile->start[v];
+        /* Planes lie far apart, and no processor foresees that the next tile needs the next lines
+         * of all of them: they are asked for by their last position. */
         for (int n = 0; n < count; n++) {
             ASK_FOR(from[0] + 3 * TILE - 1);
             ADD_CHANNEL((panel[n * MOST_VECTORS + v] = LOAD(0, from[v])))

@@ -1,5 +1,5 @@
 /* Where the positions of a tile read and write, for the convolutions with lanes across channels.
- * Needs TILE, lanes.h and conv_shape.h.
+ * Needs TILE, hints.h, lanes.h and conv_shape.h.
  *
  * A direction is a set of phases (lib/conv/phases.h): the positions of dst that are `step` apart
  * see the same taps, so each phase is a dense convolution. The forward direction has one, the
@@ -9,17 +9,6 @@
 
 /* Taps that are worked out at a time; lib/conv/blocked.h has the same. */
 #define TAPS 32
-
-/* Before a loop over few values: making code for vectors of them is a fifth of compiling the
- * kernel, and gains nothing. */
-#define SCALAR _Pragma("clang loop vectorize(disable)")
-
-/* Brings a cache line nearer. */
-#ifdef POCL_DEVICE_ADDRESS_BITS /* PoCL; Oclgrind 21.10 does not know the builtin */
-#define ASK_FOR(p) __builtin_prefetch(p)
-#else
-#define ASK_FOR(p) (void)(p)
-#endif
 
 /* Position u of row v of a phase, in an image. */
 typedef struct {
@@ -166,8 +155,10 @@ static void find_taps(const blocked_shape *s, const tile_places *p, int first, t
     taps->inside = p->inside;
     if (!p->inside) {
         rows = missed_by(p->y, i * s->y.tap_step, s->src_h);
-        SCALAR for (int k = 0; k < min(s->x.taps, TAPS); k++) columns[k] =
-            missed_by(p->x, k * s->x.tap_step, s->src_w);
+        SCALAR for (int k = 0; k < min(s->x.taps, TAPS); k++)
+        {
+            columns[k] = missed_by(p->x, k * s->x.tap_step, s->src_w);
+        }
     }
     SCALAR for (int tap = first; tap < last; tap++)
     {
@@ -194,6 +185,11 @@ static void find_taps(const blocked_shape *s, const tile_places *p, int first, t
  * border. */
 static void find_reads(const tile_places *p, const tile_taps *taps, int *at)
 {
-    SCALAR for (int k = 0; k < taps->count; k++) EACH(t, TILE) at[k * TILE + t] =
-        taps->missed[k] >> t & 1 ? -1 : p->from[t] + taps->shift[k];
+    SCALAR for (int k = 0; k < taps->count; k++)
+    {
+        EACH(t, TILE)
+        {
+            at[k * TILE + t] = taps->missed[k] >> t & 1 ? -1 : p->from[t] + taps->shift[k];
+        }
+    }
 }

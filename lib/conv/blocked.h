@@ -45,6 +45,11 @@ typedef struct tiling {
 /* Below this many source channels lanes would be mostly padding: they are read one by one. */
 #define PACK_CHANNELS 8
 
+/* Work-groups for each core, enough that the last ones even out, and multiply-adds below which one
+ * is not worth its launch. */
+#define CORE_GROUPS      12
+#define LEAST_GROUP_WORK 200000.0
+
 /* A source of planes with a border: `top` rows and `left` columns of zeros before it. */
 typedef struct bordered {
     int64_t top, left, high, wide;

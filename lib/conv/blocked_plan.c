@@ -26,12 +26,6 @@ typedef struct blocked_plan {
 #define FAR_WEIGHTS   (CACHED_WEIGHTS / (int64_t)sizeof(float))
 #define FEW_POSITIONS 256
 
-/* Work-groups for each core: enough that the last ones even out. */
-#define GROUPS_PER_CORE 12
-
-/* Multiply-adds below which a work-group is not worth its launch. */
-#define GROUP_WORK 200000.0
-
 /* ---- The task as the kernels see it ---- */
 
 int task_lanes(const conv_task *t)
@@ -163,9 +157,9 @@ static void split_work(blocked_plan *plan)
     plan->ranges = ceil_div(first->items, range);
     range = ceil_div(first->items, plan->ranges);
     work *= (double)range / plan->phases;
-    parts = ceil_div(cores * GROUPS_PER_CORE, plan->ranges * first->groups);
-    if ((double)parts > work / GROUP_WORK)
-        parts = (int64_t)(work / GROUP_WORK);
+    parts = ceil_div(cores * CORE_GROUPS, plan->ranges * first->groups);
+    if ((double)parts > work / LEAST_GROUP_WORK)
+        parts = (int64_t)(work / LEAST_GROUP_WORK);
     parts = parts < 1 ? 1 : parts > most_tiles ? most_tiles : parts;
     plan->chunks = 0;
     for (int i = 0; i < plan->phases; i++) {

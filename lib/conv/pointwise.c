@@ -17,10 +17,6 @@
 /* As cl/conv_pointwise.cl has it. */
 #define MOST_VECTORS 2
 
-/* Work-groups for each core, and multiply-adds below which one is not worth its launch. */
-#define GROUPS_PER_CORE 12
-#define GROUP_WORK      200000.0
-
 /* As cl/conv_pointwise.cl has it, field for field. */
 typedef struct pointwise_shape {
     int32_t positions, width;
@@ -150,10 +146,10 @@ static void split_work(pointwise_plan *plan)
     const int64_t apart = t->problem.batch * s->groups, tiles = ceil_div(vectors, MOST_VECTORS);
     const double work = (double)apart * (double)(vectors * lanes) * (double)s->src_channels *
                         (double)(s->items * item_channels(t));
-    int64_t parts = cores * GROUPS_PER_CORE, each;
+    int64_t parts = cores * CORE_GROUPS, each;
 
-    if ((double)parts > work / GROUP_WORK)
-        parts = (int64_t)(work / GROUP_WORK) + 1;
+    if ((double)parts > work / LEAST_GROUP_WORK)
+        parts = (int64_t)(work / LEAST_GROUP_WORK) + 1;
     each = ceil_div(parts, apart);
     each = each < tiles ? each : tiles;
     s->vectors = (int32_t)(ceil_div(tiles, each) * MOST_VECTORS);
