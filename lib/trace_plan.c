@@ -111,14 +111,10 @@ static void find_only_readers(const deconv_trace *trace, int *reader)
 }
 
 /* A Relu whose input nobody else reads and nobody keeps is done by the node before it. */
-static deconv_status mark_fused(deconv_trace *trace)
+static void mark_fused(deconv_trace *trace, const int *reader)
 {
     const graph *g = trace->graph;
-    deconv_status status = DECONV_OK;
-    int *reader = NULL;
 
-    TRY_ALLOC(reader, trace->ctx, (size_t)g->n_value);
-    find_only_readers(trace, reader);
     for (int n = 0; n < g->n_node; n++) {
         const graph_node *node = &g->node[n];
         int v = node->out[0], next;
@@ -133,9 +129,6 @@ static deconv_status mark_fused(deconv_trace *trace)
         if (trace->fused[n])
             trace->done[next] = true;
     }
-done:
-    mem_free(trace->ctx, reader);
-    return status;
 }
 
 /* Whether the node that computes `v`, which only the Add at node `n` reads, can do that: the other
@@ -158,14 +151,10 @@ static bool can_add(const deconv_trace *trace, int n, int v)
 
 /* An Add is done by the node that computes one of its operands, for it alone and after the other.
  */
-static deconv_status mark_added(deconv_trace *trace)
+static void mark_added(deconv_trace *trace, const int *reader)
 {
     const graph *g = trace->graph;
-    deconv_status status = DECONV_OK;
-    int *reader = NULL;
 
-    TRY_ALLOC(reader, trace->ctx, (size_t)g->n_value);
-    find_only_readers(trace, reader);
     for (int n = 0; n < g->n_node; n++)
         trace->adder[n] = -1;
     for (int n = 0; n < g->n_node; n++) {
@@ -182,9 +171,6 @@ static deconv_status mark_added(deconv_trace *trace)
             trace->done[n] = true;
         }
     }
-done:
-    mem_free(trace->ctx, reader);
-    return status;
 }
 
 /* Value `v` is left by an operator that can write slices, itself or with the Relu behind it. */
@@ -204,15 +190,10 @@ static bool comes_in_slices(const deconv_trace *trace, int v)
 }
 
 /* What only a Concat reads and nobody keeps is written where the Concat would copy it. */
-static deconv_status mark_slices(deconv_trace *trace)
+static void mark_slices(deconv_trace *trace, const int *reader)
 {
     const graph *g = trace->graph;
-    deconv_status status = DECONV_OK;
-    int *reader = NULL;
 
-    TRY_ALLOC(reader, trace->ctx, (size_t)g->n_value);
-    TRY_ALLOC(trace->slice_of, trace->ctx, (size_t)g->n_value);
-    find_only_readers(trace, reader);
     for (int v = 0; v < g->n_value; v++)
         trace->slice_of[v] = -1;
     for (int n = 0; n < g->n_node; n++) {
@@ -228,20 +209,19 @@ static deconv_status mark_slices(deconv_trace *trace)
                 trace->slice_of[v] = n;
         }
     }
-done:
-    mem_free(trace->ctx, reader);
-    return status;
 }
 
 deconv_status trace_mark(deconv_trace *trace, const deconv_trace_options *options)
 {
     const graph *g = trace->graph;
     deconv_status status = DECONV_OK;
+    int *reader = NULL;
 
     TRY_ALLOC(trace->runs, trace->ctx, (size_t)g->n_node);
     TRY_ALLOC(trace->fused, trace->ctx, (size_t)g->n_node);
     TRY_ALLOC(trace->adder, trace->ctx, (size_t)g->n_node);
     TRY_ALLOC(trace->done, trace->ctx, (size_t)g->n_node);
+    TRY_ALLOC(trace->slice_of, trace->ctx, (size_t)g->n_value);
     TRY_ALLOC(trace->kept, trace->ctx, (size_t)g->n_value);
     TRY_ALLOC(trace->rows_kept, trace->ctx, (size_t)g->n_value);
     TRY_ALLOC(trace->readable, trace->ctx, (size_t)g->n_value);
@@ -254,10 +234,13 @@ deconv_status trace_mark(deconv_trace *trace, const deconv_trace_options *option
     mark_needed_by_rules(trace);
     for (int v = 0; v < g->n_value; v++)
         trace->kept[v] = trace->kept[v] || trace->readable[v];
-    TRY(mark_fused(trace));
-    TRY(mark_added(trace));
-    TRY(mark_slices(trace));
+    TRY_ALLOC(reader, trace->ctx, (size_t)g->n_value);
+    find_only_readers(trace, reader);
+    mark_fused(trace, reader);
+    mark_added(trace, reader);
+    mark_slices(trace, reader);
 done:
+    mem_free(trace->ctx, reader);
     return status;
 }
 
