@@ -89,4 +89,42 @@ static inline long starve(deconv_ctx *ctx, heap *h, starved_work work, void *use
     }
 }
 
+/* Whether what a run that ended well has left is right. */
+typedef bool (*starved_result)(const void *user);
+
+/* The same from nothing each time, kernels included. The cache of compiled programs may do without
+ * memory, so a run may also get by, and must then be right. Returns how many runs failed and counts
+ * those that got by; -1 with the reason in `why`. */
+static inline long starve_cold(const char *cache_dir, starved_work work, starved_result good,
+                               void *user, long *got_by, char *why, size_t why_size)
+{
+    long failed = 0;
+    bool more = true;
+
+    *got_by = 0;
+    for (long n = 0; more; n++) {
+        heap h = {.countdown = n};
+        deconv_ctx *ctx = heap_context(&h, cache_dir);
+        deconv_status status = ctx ? work(ctx, user) : DECONV_ERROR_NO_MEMORY;
+        bool right =
+            status == DECONV_OK ? good(user) : status == DECONV_ERROR_NO_MEMORY && h.refused;
+
+        more = h.refused;
+        failed += status != DECONV_OK;
+        *got_by += status == DECONV_OK && h.refused;
+        if (!right)
+            snprintf(why, why_size, "request %ld refused: status %s: %s", n,
+                     deconv_status_name(status),
+                     status == DECONV_OK ? "the result is wrong"
+                     : ctx               ? deconv_ctx_message(ctx)
+                                         : "no context");
+        deconv_ctx_destroy(ctx);
+        if (right && h.live)
+            snprintf(why, why_size, "request %ld refused: %ld pieces of memory leak", n, h.live);
+        if (!right || h.live)
+            return -1;
+    }
+    return failed;
+}
+
 #endif

@@ -18,12 +18,18 @@ enum { RESULT = BATCH * MAPS * SIDE * SIDE };
 
 static const char algorithm_variable[] = "DECONV_CONV_ALGORITHM";
 
+/* What must come of it, both ways; that they differ says that the algorithm served. */
+typedef struct results {
+    float exact[RESULT], approximate[RESULT];
+} results;
+
 typedef struct job {
     char path[512];
     float input[INPUT];
     uint32_t flag; /* of the traces */
     deconv_net *net;
     float found[RESULT]; /* what a run leaves: compared bit for bit */
+    const results *should;
 } job;
 
 /* ---- A network that Winograd's algorithm may serve ---- */
@@ -129,11 +135,6 @@ static deconv_status from_file_to_result(deconv_ctx *ctx, void *user)
 
 /* ---- Tests ---- */
 
-/* What must come of it, both ways; that they differ says that the algorithm served. */
-typedef struct results {
-    float exact[RESULT], approximate[RESULT];
-} results;
-
 static results *find_results(deconv_ctx *ctx, job *j)
 {
     results *r = malloc(sizeof *r);
@@ -223,38 +224,30 @@ static void nets_survive(void **state)
     free(j);
 }
 
-/* From nothing each time, kernels included; the cache of programs may do without memory. */
+static bool is_as_it_should(const void *user)
+{
+    const job *j = user;
+
+    return memcmp(j->found, j->should->approximate, sizeof j->found) == 0;
+}
+
 static void cold_contexts(void **state)
 {
     fixture *f = *state;
     job *j = open_job(f);
     heap warm = {.countdown = -1};
     deconv_ctx *ctx = heap_context(&warm, f->folder);
-    long refused = 0, got_by = 0, n = 0;
-    bool more = true;
+    char why[512] = "";
+    long refused, got_by;
     results *should;
 
     assert_non_null(ctx);
-    should = find_results(ctx, j);
+    j->should = should = find_results(ctx, j);
     deconv_ctx_destroy(ctx);
-    for (; more; n++) {
-        heap h = {.countdown = n};
-        deconv_status status = DECONV_ERROR_NO_MEMORY;
-
-        ctx = heap_context(&h, f->folder);
-        if (ctx)
-            status = from_file_to_result(ctx, j);
-        more = h.refused;
-        if (status == DECONV_OK)
-            expect_result(j, should);
-        else if (status != DECONV_ERROR_NO_MEMORY || !h.refused)
-            fail_msg("request %ld refused: status %s: %s", n, deconv_status_name(status),
-                     ctx ? deconv_ctx_message(ctx) : "no context");
-        refused += status != DECONV_OK;
-        got_by += status == DECONV_OK && h.refused;
-        deconv_ctx_destroy(ctx);
-        assert_int_equal(h.live, 0);
-    }
+    refused =
+        starve_cold(f->folder, from_file_to_result, is_as_it_should, j, &got_by, why, sizeof why);
+    if (refused < 0)
+        fail_msg("%s", why);
     print_message("%ld allocations refused, without %ld more it went on\n", refused, got_by);
     assert_true(refused > 150 && got_by < refused / 2);
     free(should);
