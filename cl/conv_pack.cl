@@ -3,6 +3,7 @@
  *
  *   LANES  16 or 8: floats in a vector register
  */
+#include "store.h"
 #include "transpose.h"
 #include "conv_shape.h"
 
@@ -30,14 +31,14 @@ __kernel void pack_channels(__global const float *restrict src, __global float *
             float8 h = vload8(0, p + 7 * (size_t)size);
 
             TRANSPOSE8(a, b, c, d, e, f, g, h)
-            vstore8(a, 0, out + (t + 0) * LANES + l);
-            vstore8(b, 0, out + (t + 1) * LANES + l);
-            vstore8(c, 0, out + (t + 2) * LANES + l);
-            vstore8(d, 0, out + (t + 3) * LANES + l);
-            vstore8(e, 0, out + (t + 4) * LANES + l);
-            vstore8(f, 0, out + (t + 5) * LANES + l);
-            vstore8(g, 0, out + (t + 6) * LANES + l);
-            vstore8(h, 0, out + (t + 7) * LANES + l);
+            STORE8(a, out + (t + 0) * LANES + l);
+            STORE8(b, out + (t + 1) * LANES + l);
+            STORE8(c, out + (t + 2) * LANES + l);
+            STORE8(d, out + (t + 3) * LANES + l);
+            STORE8(e, out + (t + 4) * LANES + l);
+            STORE8(f, out + (t + 5) * LANES + l);
+            STORE8(g, out + (t + 6) * LANES + l);
+            STORE8(h, out + (t + 7) * LANES + l);
         }
     }
     for (; t < to; t++)

@@ -154,7 +154,7 @@ static void store_boxes(const pointwise_shape *s, VEC sum, float start, int at, 
     int row = (at + skip) / s->width, column = at + skip - row * s->width, run;
     float lanes[LANES];
 
-    STORE(sum, 0, lanes);
+    HOLD(sum, 0, lanes);
     for (int l = skip; l < LANES; l += run) {
         const int x = column * s->stride_w, y = row * s->stride_h;
         const int below = (row + 1) * s->width == s->positions ? s->dst_h : y + s->stride_h;
@@ -237,7 +237,7 @@ static void store_row(const pointwise_shape *s, VEC value, int skip, __global co
         STORE(value, 0, dst);
         return;
     }
-    STORE(value, 0, lanes);
+    HOLD(value, 0, lanes);
     for (int l = skip; l < LANES; l++)
         dst[l] = lanes[l];
 }

@@ -9,7 +9,7 @@ static void store_rows(float8 *v, __global float *to, size_t apart, int there)
     {
         if (l < there) {
 #if TILE == 8
-            vstore8(v[l], 0, to + l * apart);
+            STORE8(v[l], to + l * apart);
 #else
             vstore4(v[l].lo, 0, to + l * apart);
             vstore2(v[l].s45, 2, to + l * apart);
@@ -79,7 +79,7 @@ static void store_rows(float8 *v, __global float *to, size_t apart, int there)
     } else {                                                                                       \
         float lanes[TILE * LANES];                                                                 \
                                                                                                    \
-        EACH(t, TILE) STORE(sum[b][t], t, lanes);                                                  \
+        EACH(t, TILE) HOLD(sum[b][t], t, lanes);                                                   \
         for (int l = 0; l < min(LANES, there); l++) {                                              \
             const size_t plane = (size_t)((channel) + l) * s.dst_h * s.dst_w;                      \
                                                                                                    \

@@ -1,10 +1,13 @@
 /* Vectors of LANES floats, the device's own width (8 or 16), under one set of names. */
-#define CAT_(a, b) a##b
-#define CAT(a, b)  CAT_(a, b)
-#define VEC        CAT(float, LANES)
-#define LOAD       CAT(vload, LANES)
-#define STORE      CAT(vstore, LANES)
-#define IVEC       CAT(int, LANES)
+#include "store.h"
+
+#define CAT_(a, b)     a##b
+#define CAT(a, b)      CAT_(a, b)
+#define VEC            CAT(float, LANES)
+#define LOAD           CAT(vload, LANES)
+#define HOLD           CAT(vstore, LANES) /* in private memory */
+#define IVEC           CAT(int, LANES)
+#define STORE(v, i, p) CAT(STORE, LANES)(v, (p) + (i)*LANES)
 #if LANES == 16
 #define LANE_NUMBERS (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 #else

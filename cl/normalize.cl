@@ -145,7 +145,7 @@ VEC lrn_bases(const lrn *n, __global const float *x, int start, int b)
         return LOAD(0, near);
     }
     for (int i = 0; i < 3; i++)
-        STORE(lrn_block(n, x, start, b + i - 1), i, near);
+        HOLD(lrn_block(n, x, start, b + i - 1), i, near);
     for (int k = BLOCK - n->below; k <= BLOCK + n->above; k++) {
         const VEC v = LOAD(0, near + k);
 

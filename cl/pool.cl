@@ -22,6 +22,7 @@
  *
  * LANES  1, 8 or 16 */
 #include "placed_frame.h"
+#include "store.h"
 
 #pragma OPENCL FP_CONTRACT OFF
 
@@ -31,17 +32,19 @@
 #define CAT_(a, b) a##b
 #define CAT(a, b)  CAT_(a, b)
 #if LANES == 1
-#define FLOATS             float
-#define INTS               int
-#define LOAD(i, p)         ((p)[i])
-#define STORE(v, i, p)     ((p)[i] = (v))
-#define CHOOSE(no, yes, c) ((c) ? (yes) : (no))
+#define FLOATS              float
+#define INTS                int
+#define LOAD(i, p)          ((p)[i])
+#define STORE(v, i, p)      ((p)[i] = (v))
+#define STORE_INTS(v, i, p) ((p)[i] = (v))
+#define CHOOSE(no, yes, c)  ((c) ? (yes) : (no))
 #else
-#define FLOATS             CAT(float, LANES)
-#define INTS               CAT(int, LANES)
-#define LOAD(i, p)         CAT(vload, LANES)(i, p)
-#define STORE(v, i, p)     CAT(vstore, LANES)(v, i, p)
-#define CHOOSE(no, yes, c) select(no, yes, c)
+#define FLOATS              CAT(float, LANES)
+#define INTS                CAT(int, LANES)
+#define LOAD(i, p)          CAT(vload, LANES)(i, p)
+#define STORE(v, i, p)      CAT(STORE, LANES)(v, (p) + (i)*LANES)
+#define STORE_INTS(v, i, p) CAT(vstore, LANES)(v, i, p)
+#define CHOOSE(no, yes, c)  select(no, yes, c)
 #endif
 
 /* Filled in by lib/ops/pool.c, field for field (pool.h). */
@@ -113,7 +116,7 @@ kernel void max_pool_forward(global const float *x, global float *y, global int 
     size_t out = ((size_t)plane * s.out_h + oy) * s.out_w + ox;
     STORE(best, out, y);
     if (switches)
-        STORE(chosen, out, switches);
+        STORE_INTS(chosen, out, switches);
 }
 
 /* Where the windows of this work-item's plane lie, and whose picture it is. */
