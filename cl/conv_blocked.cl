@@ -90,6 +90,31 @@ static int find_terms(const blocked_shape *s, int blocks, int first, int *shift)
 #define WITHOUT_ONE WITHOUT_ONE_OF_SIX
 #endif
 
+/* Where more of them miss: one position after the other, if there are sums enough of each that they
+ * do not wait for each other; else all, and what misses reads `zeros`. */
+#if KB > 2
+#define MULTIPLY_SOME                                                                              \
+    EACH(t, TILE)                                                                                  \
+    {                                                                                              \
+        if (!(missed >> t & 1)) {                                                                  \
+            EACH(l, LANES)                                                                         \
+            {                                                                                      \
+                const VEC one = (VEC)from[t][along + l];                                           \
+                                                                                                   \
+                EACH(b, KB) sum[b][t] = fma(one, LOAD(l * KB + b, wt), sum[b][t]);                 \
+            }                                                                                      \
+        }                                                                                          \
+    }
+#else
+#define MULTIPLY_SOME                                                                              \
+    {                                                                                              \
+        __global const float *read[TILE];                                                          \
+                                                                                                   \
+        EACH(t, TILE) read[t] = missed >> t & 1 ? zeros : from[t] + along;                         \
+        MULTIPLY(read[t][l], true)                                                                 \
+    }
+#endif
+
 /* Each tile of a turn asks for its part of the next turn's weights, a little with each term. (Where
  * weights are near that would cost 2 to 3 %.) */
 #define LINE       16 /* floats of a cache line */
@@ -130,12 +155,8 @@ static int find_terms(const blocked_shape *s, int blocks, int first, int *shift)
                     MULTIPLY(from[t][along + l], true)                                             \
                     break;                                                                         \
                     WITHOUT_ONE                                                                    \
-                default: {                                                                         \
-                    __global const float *read[TILE];                                              \
-                                                                                                   \
-                    EACH(t, TILE) read[t] = missed >> t & 1 ? zeros : from[t] + along;             \
-                    MULTIPLY(read[t][l], true)                                                     \
-                }                                                                                  \
+                default:                                                                           \
+                    MULTIPLY_SOME                                                                  \
                 }                                                                                  \
             }                                                                                      \
         }                                                                                          \
@@ -166,8 +187,10 @@ __kernel void conv_blocked(__global const float *restrict src, __global const fl
         turn_taps[g].first = -1;
         turn_taps[g].count = 0; /* a phase without taps has none to find */
     }
-    for (int tile = tile_from; tile < tile_to; tile += TURN) {
-        const int tiles = min(TURN, tile_to - tile);
+    for (int tile = tile_from, tiles; tile < tile_to; tile += tiles) {
+        const int turns = (tile_to - tile + TURN - 1) / TURN;
+
+        tiles = (tile_to - tile) / turns;
 
         for (int g = 0; g < tiles; g++)
             find_places(&s, &at, LANES, &all_places[g]);

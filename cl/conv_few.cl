@@ -10,6 +10,7 @@
  */
 #include "hints.h"
 #include "lanes.h"
+#include "transpose.h"
 #include "conv_shape.h"
 #include "conv_tile.h"
 
@@ -17,18 +18,22 @@
  * does little with each value. */
 #define AHEAD 8
 
-/* The lanes of a vector added up in a fixed order. */
-static float across(VEC v)
+/* The lanes of up to eight vectors, each added up, all in the same order. */
+static float8 across(const VEC *v)
 {
-#if LANES == 16
-    const float8 v8 = v.lo + v.hi;
-#else
-    const float8 v8 = v;
-#endif
-    const float4 v4 = v8.lo + v8.hi;
-    const float2 v2 = v4.lo + v4.hi;
+    float8 eight[8], pair[4], quad[2];
 
-    return v2.x + v2.y;
+#if LANES == 16
+    EACH(t, 8) eight[t] = t < TILE ? v[t].lo + v[t].hi : (float8)0.0f;
+#else
+    EACH(t, 8) eight[t] = t < TILE ? v[t] : (float8)0.0f;
+#endif
+    EACH(t, 4)
+    pair[t] = PAIR_UP(eight[2 * t], eight[2 * t + 1], s0, s1, s4, s5) +
+              PAIR_UP(eight[2 * t], eight[2 * t + 1], s2, s3, s6, s7);
+    EACH(t, 2)
+    quad[t] = FIRSTS(pair[2 * t], pair[2 * t + 1]) + SECONDS(pair[2 * t], pair[2 * t + 1]);
+    return (float8)(quad[0].lo, quad[1].lo) + (float8)(quad[0].hi, quad[1].hi);
 }
 
 /* Terms (a block of channels at a tap) whose places are worked out at a time. */
@@ -74,6 +79,26 @@ static int find_terms(const blocked_shape *s, int first, int *shift)
         }                                                                                          \
     }
 
+/* Stores channel `c` of a tile, `value`. */
+#define STORE_CHANNEL(c, value)                                                                    \
+    if (TILE == 8 && places.row && s.dst_block == 1 && !add) {                                     \
+        STORE8(s.relu ? select(value, (float8)0.0f, value <= 0.0f) : value,                        \
+               dst + places.to[0] + (c)*apart);                                                    \
+    } else {                                                                                       \
+        float of[8];                                                                               \
+                                                                                                   \
+        vstore8(value, 0, of);                                                                     \
+        EACH(t, TILE)                                                                              \
+        {                                                                                          \
+            if (t < places.count) {                                                                \
+                const size_t to = places.to[t] + (c)*apart;                                        \
+                const float one = of[t] + (add ? add[to] : 0.0f);                                  \
+                                                                                                   \
+                dst[to] = s.relu && one <= 0.0f ? 0.0f : one;                                      \
+            }                                                                                      \
+        }                                                                                          \
+    }
+
 __kernel void conv_few(__global const float *restrict src, __global const float *restrict w,
                        __global const float *restrict bias, __global const float *restrict add,
                        __global float *restrict dst, __global const float *restrict zeros,
@@ -82,19 +107,12 @@ __kernel void conv_few(__global const float *restrict src, __global const float 
     blocked_shape s;
 
     get_phase(phases, &output, &s);
-
-    const int tile_from = (int)get_global_id(1) * s.tiles;
-    const int tile_to =
-        min(tile_from + s.tiles, (s.batch * s.y.count * s.x.count + TILE - 1) / TILE);
-    const int all_taps = s.y.taps * s.x.taps, terms = s.blocks * all_taps;
+    WORK_TILES;
+    const int terms = s.blocks * all_taps;
     const size_t apart = s.dst_block > 1 ? 1 : (size_t)s.dst_h * s.dst_w; /* channels of dst */
     int shift[TERMS], at_border[TAPS * TILE], known;
-    position at;
     tile_taps taps;
 
-    if (tile_from >= tile_to)
-        return;
-    at = position_of(&s, tile_from);
     known = find_terms(&s, 0, shift);
     taps.first = -1;
     for (int tile = tile_from; tile < tile_to; tile++) {
@@ -136,19 +154,14 @@ __kernel void conv_few(__global const float *restrict src, __global const float 
                 wt = wc;
             }
         }
-        EACH(t, TILE)
+        EACH(c, CHANNELS)
         {
-            if (t < places.count) {
-                for (int c = 0; c < CHANNELS; c++) {
-                    const size_t to = places.to[t] + c * apart;
-                    const float value =
-                        across(sum[c][t]) + (bias ? bias[c] : 0.0f) + (add ? add[to] : 0.0f);
+            const float8 value = across(sum[c]) + (bias ? bias[c] : 0.0f);
 
-                    dst[to] = s.relu && value <= 0.0f ? 0.0f : value;
-                }
-                for (int c = CHANNELS; c < s.dst_block; c++)
-                    dst[places.to[t] + c] = 0.0f;
-            }
+            STORE_CHANNEL(c, value)
         }
+        for (int c = CHANNELS; c < s.dst_block; c++)
+            for (int t = 0; t < places.count; t++)
+                dst[places.to[t] + c] = 0.0f;
     }
 }

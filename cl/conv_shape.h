@@ -18,8 +18,8 @@ typedef struct {
     int dst_image, dst_from;  /* as in blocked_output */
     int dst_block;            /* 1: dst is NCHW; LANES: blocks */
     int relu;
-    int items, range;  /* KB blocks of dst each, in a group; items of a work-item */
-    int tiles;         /* of a work-item */
+    int items, ranges; /* KB blocks of dst each, in a group; ranges that share them */
+    int chunks;        /* that share the tiles */
     int weight_offset; /* of this phase, in floats */
     int weight_group, weight_dst, weight_src, kernel_w; /* steps through the ONNX weights */
 } blocked_shape;

@@ -65,8 +65,9 @@ static void find_places(const blocked_shape *s, position *at, int pos, tile_plac
 
     p->count = TILE;
     p->row = past >= TILE && s->x.step == 1;
-    p->inside = y >= 0 && y + high < s->src_h && x >= 0 &&
-                x + (TILE - 1) * s->x.src_step + wide < s->src_w && past >= TILE;
+    p->inside = past >= TILE && (high < 0 || wide < 0 || /* no taps */
+                                 (y >= 0 && y + high < s->src_h && x >= 0 &&
+                                  x + (TILE - 1) * s->x.src_step + wide < s->src_w));
     if (p->inside) {
         const int from = at->image * s->src_image + (y * s->src_w + x) * pos;
         const int to =
@@ -108,20 +109,31 @@ static void find_places(const blocked_shape *s, position *at, int pos, tile_plac
     }
 }
 
-/* The tiles, group and items of a work-item: phase, chunk of tiles, group and range of items. The
- * phases of a chunk come one after the other: their results lie among each other's. */
-#define WORK                                                                                       \
-    const int ranges = (s.items + s.range - 1) / s.range;                                          \
-    const int group = (int)get_global_id(2) / ranges;                                              \
-    const int item_from = (int)get_global_id(2) % ranges * s.range;                                \
-    const int item_to = min(item_from + s.range, s.items);                                         \
-    const int tile_from = (int)get_global_id(1) * s.tiles;                                         \
-    const int tile_to =                                                                            \
-        min(tile_from + s.tiles, (s.batch * s.y.count * s.x.count + TILE - 1) / TILE);             \
+/* Where part `part` of `parts` begins of `count` things, shared out evenly; the last parts have one
+ * more where they do not divide. */
+static int share(int part, int parts, int count)
+{
+    return (int)((long)part * count / parts);
+}
+
+/* The tiles of a work-item: phase and chunk. The phases of a chunk come one after the other: their
+ * results lie among each other's. */
+#define WORK_TILES                                                                                 \
+    const int all_tiles = (s.batch * s.y.count * s.x.count + TILE - 1) / TILE;                     \
+    const int tile_from = share((int)get_global_id(1), s.chunks, all_tiles);                       \
+    const int tile_to = share((int)get_global_id(1) + 1, s.chunks, all_tiles);                     \
     const int all_taps = s.y.taps * s.x.taps;                                                      \
     if (tile_from >= tile_to)                                                                      \
         return;                                                                                    \
     position at = position_of(&s, tile_from)
+
+/* The group and items as well. */
+#define WORK                                                                                       \
+    const int group = (int)get_global_id(2) / s.ranges;                                            \
+    const int range = (int)get_global_id(2) % s.ranges;                                            \
+    const int item_from = share(range, s.ranges, s.items);                                         \
+    const int item_to = share(range + 1, s.ranges, s.items);                                       \
+    WORK_TILES
 
 /* Taps first.. of a phase as a tile meets them. */
 typedef struct {

@@ -11,20 +11,32 @@
 /* What packing a value of the source costs, in multiply-adds. */
 #define PACKED_VALUE 32.0
 
-/* Positions and blocks that fill a register file: 12 sums of 16 registers, 24 of 32. */
+/* Positions and blocks that fill a register file: 6 x 2 sums of 16 registers, 6 x 4 or 8 x 3 of 32.
+ */
 #define TILE        6
-#define SINGLE_TILE 8
+#define WIDE_TILE   8 /* for one block and for three */
+
+/* Blocks of result channels that go together: the more the better, but no more than that leaves the
+ * fewest of them empty. */
+static int blocks_together(int64_t blocks, int lanes)
+{
+    int best = blocks == 1 ? 1 : 2;
+
+    if (lanes < 16 || blocks <= 2)
+        return best;
+    best = 4;
+    return ceil_div(blocks, 3) * 3 < ceil_div(blocks, best) * best ? 3 : best;
+}
 
 /* Depends on channels and the device alone, as does all that decides about an order. */
 static tiling tiling_of(const conv_task *t, int across)
 {
     const int lanes = task_lanes(t);
-    const int64_t blocks = ceil_div(task_dst_channels(t), lanes);
-    const int kb = blocks == 1 ? 1 : lanes == 16 && blocks > 2 ? 4 : 2;
+    const int kb = blocks_together(ceil_div(task_dst_channels(t), lanes), lanes);
 
     return (tiling){.kernel = across > 1 ? "conv_blocked" : "conv_planar",
                     .lanes = lanes,
-                    .tile = kb == 1 ? SINGLE_TILE : TILE,
+                    .tile = kb % 2 ? WIDE_TILE : TILE,
                     .kb = kb,
                     .across = across,
                     .chunk = across > 1 ? BLOCKED_TAPS : INT32_MAX};
@@ -43,7 +55,7 @@ static tiling planar_tiling(const conv_task *t)
 /* The fewer channels, the more positions. */
 static tiling few_tiling(const conv_task *t)
 {
-    static const int positions[2][5] = {{0, 8, 5, 4, 3}, {0, 8, 8, 6, 5}};
+    static const int positions[2][5] = {{0, 8, 5, 4, 3}, {0, 8, 8, 8, 6}};
     const int lanes = task_lanes(t);
 
     return (tiling){.kernel = "conv_few",

@@ -16,8 +16,8 @@ typedef struct blocked_shape {
     int32_t dst_from;
     int32_t dst_block;
     int32_t relu;
-    int32_t items, range;
-    int32_t tiles;
+    int32_t items, ranges;
+    int32_t chunks;
     int32_t weight_offset;
     int32_t weight_group, weight_dst, weight_src, kernel_w;
 } blocked_shape;

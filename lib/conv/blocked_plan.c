@@ -15,7 +15,6 @@ typedef struct blocked_plan {
     buffer *phase_data; /* the same for the kernels */
     int *weight_count;  /* floats of each phase */
     int phases;
-    int64_t chunks, ranges; /* of tiles, of items: the launch */
 } blocked_plan;
 
 /* Bytes of weights that a work-item goes through for each tile: they stay in a core's cache. */
@@ -132,15 +131,16 @@ static int weights_across(const tiling *g)
     return g->depthwise ? 1 : g->across;
 }
 
-/* How many items a work-item takes for each of its tiles, and how many tiles. All phases have as
- * many ranges of items and as many chunks of tiles: they go as one launch. */
+/* Into how many ranges of items and chunks of tiles the work is split, for all phases alike: they go
+ * as one launch. The kernels share items and tiles out as evenly as whole ones can be, the smaller
+ * shares first: PoCL gives the first half of the groups to one thread at once. */
 static void split_work(blocked_plan *plan)
 {
     const conv_task *t = &plan->task;
     const int tile = plan->tiling.tile;
     const blocked_shape *first = &plan->phase[0];
     const int64_t cores = device_limits_of(t->ctx)->compute_units;
-    int64_t item_floats = 0, most_tiles = 1, range, parts;
+    int64_t item_floats = 0, most_tiles = 1, range, ranges, chunks;
     double work = 0.0;
 
     for (int i = 0; i < plan->phases; i++) {
@@ -154,22 +154,15 @@ static void split_work(blocked_plan *plan)
     }
     range = CACHED_WEIGHTS / (int64_t)sizeof(float) / (item_floats + 1);
     range = range < 1 ? 1 : range < first->items ? range : first->items;
-    plan->ranges = ceil_div(first->items, range);
-    range = ceil_div(first->items, plan->ranges);
-    work *= (double)range / plan->phases;
-    parts = ceil_div(cores * CORE_GROUPS, plan->ranges * first->groups);
-    if ((double)parts > work / LEAST_GROUP_WORK)
-        parts = (int64_t)(work / LEAST_GROUP_WORK);
-    parts = parts < 1 ? 1 : parts > most_tiles ? most_tiles : parts;
-    plan->chunks = 0;
+    ranges = ceil_div(first->items, range);
+    work *= (double)first->items / (double)ranges / plan->phases;
+    chunks = ceil_div(cores * CORE_GROUPS, ranges * first->groups);
+    if ((double)chunks > work / LEAST_GROUP_WORK)
+        chunks = (int64_t)(work / LEAST_GROUP_WORK);
+    chunks = chunks < 1 ? 1 : chunks > most_tiles ? most_tiles : chunks;
     for (int i = 0; i < plan->phases; i++) {
-        blocked_shape *s = &plan->phase[i];
-        const int64_t tiles = ceil_div(positions_of(&t->problem, &s->y, &s->x), tile);
-
-        s->range = (int32_t)range;
-        s->tiles = (int32_t)(tiles ? ceil_div(tiles, parts) : 1);
-        if (ceil_div(tiles, s->tiles) > plan->chunks)
-            plan->chunks = ceil_div(tiles, s->tiles);
+        plan->phase[i].ranges = (int32_t)ranges;
+        plan->phase[i].chunks = (int32_t)chunks;
     }
 }
 
@@ -368,7 +361,8 @@ deconv_status blocked_plan_run(void *state, const conv_operands *operands)
     const conv_task *t = &plan->task;
     const tiling *g = &plan->tiling;
     kernel *k = plan->compute;
-    blocked_output output = {.image = plan->phase[0].dst_image, .relu = operands->relu};
+    const blocked_shape *s = &plan->phase[0];
+    blocked_output output = {.image = s->dst_image, .relu = operands->relu};
     deconv_status status = DECONV_OK;
 
     if (plan->pack_source)
@@ -386,8 +380,7 @@ deconv_status blocked_plan_run(void *state, const conv_operands *operands)
     arg_buffer(k, plan->zeros);
     arg_buffer(k, plan->phase_data);
     arg_struct(k, &output, sizeof output);
-    TRY(kernel_launch_groups(k, plan->phases, plan->chunks, plan->phase[0].groups * plan->ranges, 1,
-                             1, 1));
+    TRY(kernel_launch_groups(k, plan->phases, s->chunks, s->groups * s->ranges, 1, 1, 1));
 done:
     return status;
 }
