@@ -13,8 +13,8 @@
 
 /* Positions and blocks that fill a register file: 6 x 2 sums of 16 registers, 6 x 4 or 8 x 3 of 32.
  */
-#define TILE        6
-#define WIDE_TILE   8 /* for one block and for three */
+#define TILE      6
+#define WIDE_TILE 8 /* for one block and for three */
 
 /* Blocks of result channels that go together: the more the better, but no more than that leaves the
  * fewest of them empty. */

@@ -131,9 +131,9 @@ static int weights_across(const tiling *g)
     return g->depthwise ? 1 : g->across;
 }
 
-/* Into how many ranges of items and chunks of tiles the work is split, for all phases alike: they go
- * as one launch. The kernels share items and tiles out as evenly as whole ones can be, the smaller
- * shares first: PoCL gives the first half of the groups to one thread at once. */
+/* Into how many ranges of items and chunks of tiles the work is split, for all phases alike: they
+ * go as one launch. The kernels share items and tiles out as evenly as whole ones can be, the
+ * smaller shares first: PoCL gives the first half of the groups to one thread at once. */
 static void split_work(blocked_plan *plan)
 {
     const conv_task *t = &plan->task;
