@@ -162,6 +162,42 @@ static int find_terms(const blocked_shape *s, int blocks, int first, int *shift)
         }                                                                                          \
     }
 
+/* `count` positions of a phase from `at` on get the same value in blocks of dst at `plane`. */
+static void fill_positions(const blocked_shape *s, position at, int count, VEC value,
+                           __global float *plane)
+{
+    while (count > 0) {
+        const int in_row = min(count, s->x.count - at.u);
+        __global float *to =
+            plane + s->dst_from + at.image * s->dst_image +
+            ((s->y.first + at.v * s->y.step) * s->dst_w + s->x.first + at.u * s->x.step) * LANES;
+
+        for (int t = 0; t < in_row; t++)
+            STORE(value, t * s->x.step, to);
+        count -= in_row;
+        next_row(s, &at);
+    }
+}
+
+/* A phase without taps, as an adjoint has them whose stride is larger than its filter: what its
+ * sums start with. */
+#define FILL                                                                                       \
+    const int position_from = tile_from * TILE;                                                    \
+    const int position_to = min(tile_to * TILE, s.batch * s.y.count * s.x.count);                  \
+                                                                                                   \
+    for (int item = item_from; item < item_to; item++) {                                           \
+        FIND_START(item)                                                                           \
+        for (int b = 0; b < KB; b++) {                                                             \
+            const int channel = (item * KB + b) * LANES;                                           \
+                                                                                                   \
+            if (channel < s.dst_channels)                                                          \
+                fill_positions(&s, at, position_to - position_from,                                \
+                               select(start[b], least, start[b] <= least),                         \
+                               dst + (size_t)(group * s.dst_channels + channel) * s.dst_h *        \
+                                         s.dst_w);                                                 \
+        }                                                                                          \
+    }
+
 /* Where a tile's taps read is worked out once for each tile; past the border they read `zeros`.
  * Sums run over chunks of TAPS taps, block of channels, tap, channel; between turns they wait in
  * memory, which changes nothing. */
@@ -183,6 +219,9 @@ __kernel void conv_blocked(__global const float *restrict src, __global const fl
     int shift[MOST_TERMS], terms = 0;
     int known_first = -1, known_blocks = 0; /* what `shift` is worked out for */
 
+    if (all_taps == 0 && s.dst_block > 1 && !add) {
+        FILL return;
+    }
     for (int g = 0; g < TURN; g++) {
         turn_taps[g].first = -1;
         turn_taps[g].count = 0; /* a phase without taps has none to find */
